@@ -27,6 +27,7 @@ use crate::facts::rate_limits::RefusedCalls;
 use crate::facts::streams::StreamBoard;
 use crate::facts::tunnel::DataPlane;
 use crate::facts::wan::WanLinks;
+use crate::serve::local_api::BehindGateway;
 use crate::serve::sources::SnapshotSources;
 use crate::serve::start::Served;
 
@@ -122,6 +123,7 @@ impl Boards {
             administration,
             announcer,
             trust: acting.trust,
+            behind: BehindGateway { barred: acting.barred, mtus: acting.mtus },
             sources: SnapshotSources {
                 config,
                 tunnel: acting.tunnel,

@@ -8,9 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
 
 /// Package, and the packages of ours that it may depend on directly (for any kind of dependency).
-const ALLOWED: [(&str, &[&str]); 16] = [
+const ALLOWED: [(&str, &[&str]); 17] = [
     ("zonemesh-core", &[]),
     ("zonemesh-pki", &[]),
+    ("zonemesh-netlink", &[]),
     ("zonemesh-config", &["zonemesh-core"]),
     ("zonemesh-context", &["zonemesh-core"]),
     ("zonemesh-tunnel", &["zonemesh-core"]),
@@ -19,7 +20,14 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("zonemesh-standin", &["zonemesh-api", "zonemesh-core", "zonemesh-pki"]),
     (
         "zonemesh-appliance",
-        &["zonemesh-api", "zonemesh-context", "zonemesh-core", "zonemesh-pki", "zonemesh-standin"],
+        &[
+            "zonemesh-api",
+            "zonemesh-context",
+            "zonemesh-core",
+            "zonemesh-netlink",
+            "zonemesh-pki",
+            "zonemesh-standin",
+        ],
     ),
     (
         "zonemesh-gateway",
@@ -57,7 +65,14 @@ const ALLOWED: [(&str, &[&str]); 16] = [
     ("zonemesh", &["zonemesh-api", "zonemesh-config", "zonemesh-core", "zonemesh-oneflow"]),
     (
         "zonemeshd",
-        &["zonemesh-api", "zonemesh-config", "zonemesh-core", "zonemesh-pki", "zonemesh-tunnel"],
+        &[
+            "zonemesh-api",
+            "zonemesh-config",
+            "zonemesh-core",
+            "zonemesh-netlink",
+            "zonemesh-pki",
+            "zonemesh-tunnel",
+        ],
     ),
     ("zonemesh-lab", &[]),
     (

@@ -1,8 +1,9 @@
 //! One question to a program of Flower, which runs to its end.
 //!
-//! It promises that the program runs as Flower's user with a listed environment, that nobody waits for
-//! it longer than he has said, that what it leaves running ends with it and keeps nobody waiting, and
-//! that it does not outlive who asks. It refuses to read the answer.
+//! It promises that the program runs as Flower's user with a listed environment and may not change
+//! this VM's network, that nobody waits for it longer than he has said, that what it leaves running
+//! ends with it and keeps nobody waiting, and that it does not outlive who asks. It refuses to read
+//! the answer.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +18,7 @@ use tokio::process::Child;
 use zonemesh_core::visible::brief;
 
 use crate::files::FileOwner;
-use crate::runner::as_user;
+use crate::runner::{as_user, privileges};
 
 /// How long the last words may take once the program has ended: whoever it has left running may hold
 /// the pipe open for ever.
@@ -70,8 +71,8 @@ impl FlowerQuestion {
         let mut command = tokio::process::Command::from(command);
         command.args(&self.arguments).env_clear().envs(&self.environment);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child =
-            command.kill_on_drop(true).process_group(0).spawn().map_err(QuestionError::Start)?;
+        command.kill_on_drop(true).process_group(0);
+        let mut child = privileges::start_without_network(command).map_err(QuestionError::Start)?;
         let _group = ProgramGroup::of(&child);
         let (mut said, mut errors) = (Vec::new(), Vec::new());
         let status = {

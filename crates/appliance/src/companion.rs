@@ -201,8 +201,17 @@ impl Companion {
             code: reason.code.to_owned(),
             text: cut(&reason.text, MAX_FINDING_TEXT).to_owned(),
         };
+        // It may be why something worse is said, and is said beside that.
+        let route = self.watched.borrow().routes.clone().map(|reason| ReportedFinding {
+            code: reason.code().to_owned(),
+            text: cut(&reason.to_string(), MAX_FINDING_TEXT).to_owned(),
+        });
+        let is_said = |route: &ReportedFinding| {
+            status.reason.as_ref().is_some_and(|reason| reason.code == route.code)
+        };
+        let route = route.filter(|route| !is_said(route));
         CompanionReport {
-            findings: status.reason.iter().map(finding).collect(),
+            findings: status.reason.iter().map(finding).chain(route).collect(),
             flower_version: status.flower_version.clone().unwrap_or_default(),
             cas: self.trusted.clone(),
             activity: self.activity,

@@ -23,6 +23,7 @@ pub mod plan;
 pub mod preflight;
 pub mod reason;
 pub mod reporter;
+mod routes;
 pub mod runner;
 pub mod settings;
 pub mod startup;

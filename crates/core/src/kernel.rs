@@ -16,6 +16,10 @@ pub const TABLE: u32 = 9091;
 pub const ASIDE_TABLE: u32 = 9090;
 /// The routing protocol of all routes and rules of the gateway: no daemon of rt_protos has it.
 pub const PROTOCOL: u8 = 90;
+/// The routing protocol of the routes that a companion sets in its VM: of the same kind.
+pub const VM_PROTOCOL: u8 = 91;
+/// Their metric: an administrator's route to the same prefix wins.
+pub const VM_METRIC: u32 = 9091;
 /// The mark of the tunnels' own datagrams, which the gateway's routes do not concern.
 pub const MARK: u32 = 0x7a6d;
 /// The alias of the tunnel's interface: a gateway takes over no other.

@@ -1,9 +1,11 @@
 //! Starts everything that acts on a tunnel which is up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::sync::watch;
 use zonemesh_pki::ZoneTrust;
 use zonemesh_tunnel::TunnelEvent;
@@ -24,6 +26,7 @@ use crate::facts::paths::PathBoard;
 use crate::facts::tunnel::DataPlane;
 use crate::facts::wan::WanLinks;
 use crate::failure::{Exit, Failure, OrExit as _};
+use crate::plan::kernel::WantedMtus;
 use crate::supervisor::Supervisor;
 
 /// What acting is told to.
@@ -40,6 +43,10 @@ pub(crate) struct Acting {
     pub(crate) peers: PeersInService,
     pub(crate) trust: ZoneTrust,
     pub(crate) farewell: Farewell,
+    /// What is barred in the clear.
+    pub(crate) barred: watch::Receiver<Arc<BTreeSet<IpNet>>>,
+    /// How large packets into the tunnel may be.
+    pub(crate) mtus: watch::Receiver<Arc<WantedMtus>>,
 }
 
 /// Starts the reconcilers, the watch over the paths, and what renews and resolves.
@@ -56,6 +63,7 @@ pub(crate) async fn start(
     let in_service = watch::Sender::new(Arc::new(plan.peers.clone()));
     let peers = in_service.subscribe();
     let inner = inner_networks(&config.now());
+    let (barred, seen_mtus) = (kernel.barred(), mtus.subscribe());
     let findings = state.ledger.findings();
     let looked_up =
         resolver::run(peers.clone(), tunnel.clone(), boards.paths.clone(), findings.clone());
@@ -98,7 +106,7 @@ pub(crate) async fn start(
     supervisor.spawn("etcd", etcd::run(config.changes(), state.ledger.clone(), boards.etcd));
     supervisor.spawn("registry", state.ledger.clone().run());
     supervisor.spawn("certificate renewal", renew(state.leaf.clone()));
-    Ok(Acting { tunnel, peers, trust, farewell })
+    Ok(Acting { tunnel, peers, trust, farewell, barred, mtus: seen_mtus })
 }
 
 async fn renew(leaf: Arc<OwnLeaf>) -> anyhow::Result<()> {

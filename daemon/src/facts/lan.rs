@@ -25,6 +25,16 @@ pub(crate) fn interfaces(prefixes: &[IpNet], tunnel: &str) -> BTreeMap<String, b
     all.map(|one| (one.interface_name.clone(), passes(&one))).collect()
 }
 
+/// The addresses inside these prefixes that this machine has outside of the tunnel.
+pub(crate) fn addresses(prefixes: &[IpNet], tunnel: &str) -> Vec<IpAddr> {
+    let all = getifaddrs().into_iter().flatten().filter(|one| one.interface_name != tunnel);
+    let mut found: Vec<_> = all.filter_map(|one| ip(one.address.as_ref()?)).collect();
+    found.retain(|ip| prefix::contains(prefixes, ip));
+    found.sort();
+    found.dedup();
+    found
+}
+
 /// True if an interface has this address, or the kernel does not say.
 pub(crate) fn is_here(ip: &IpAddr) -> bool {
     let is_it =
@@ -58,6 +68,8 @@ mod tests {
         let nets = ["127.0.0.0/8".parse().unwrap()];
         assert_eq!(interfaces(&nets, "zm0"), BTreeMap::from([("lo".to_owned(), true)]));
         assert!(interfaces(&nets, "lo").is_empty());
+        assert!(addresses(&nets, "zm0").contains(&"127.0.0.1".parse().unwrap()));
+        assert_eq!(addresses(&nets, "lo"), [] as [IpAddr; 0]);
         assert!(interfaces(&[], "zm0").is_empty());
         let here = |ip: &str| is_here(&ip.parse().unwrap());
         assert!(here("127.0.0.1") && !here("192.0.2.77"));

@@ -10,7 +10,7 @@ use zonemesh_pki::{ZoneTrust, join_server_config, zone_server_config};
 
 use super::admin::{AdminParts, AdminSocket};
 use super::listen::ListenAt;
-use super::local_api::LocalParts;
+use super::local_api::{BehindGateway, LocalParts};
 use super::onegate_view::OneGateView;
 use super::registry::{RegistryService, RegistryTerms};
 use super::sources::SnapshotSources;
@@ -37,6 +37,7 @@ pub(crate) struct Served {
     pub(crate) announcer: Arc<Announcer>,
     pub(crate) reloading: Arc<Reloading>,
     pub(crate) trust: ZoneTrust,
+    pub(crate) behind: BehindGateway,
     pub(crate) streams: StreamContext,
     /// Tells when a signal asks for a reload.
     pub(crate) hang_ups: Signal,
@@ -50,13 +51,13 @@ pub(crate) async fn start(
     supervisor: &mut Supervisor,
 ) -> Result<(), Failure> {
     start_registry(&served, supervisor).await?;
-    let Served { sources, administration, announcer, reloading, hang_ups, .. } = served;
+    let Served { sources, administration, announcer, reloading, hang_ups, behind, .. } = served;
     supervisor.spawn("reload", reload_on(hang_ups, reloading.clone()));
     let tls = join_server_config(sources.leaf.current())
         .or_exit(Exit::Trust, || "cannot set up TLS of the join service".to_owned())?;
     let service = join::run(administration.clone(), tls, sources.refusals.clone());
     supervisor.spawn("join service", service);
-    start_local_api(&sources, administration.tokens(), supervisor).await?;
+    start_local_api(&sources, administration.tokens(), behind, supervisor).await?;
     let following = announcer.clone().follow_grant(administration.clone());
     supervisor.spawn("own record", following);
     let rotation = Arc::new(Rotation {
@@ -134,6 +135,7 @@ async fn start_registry(served: &Served, supervisor: &mut Supervisor) -> Result<
 async fn start_local_api(
     sources: &SnapshotSources,
     tokens: TokenBoard,
+    behind: BehindGateway,
     supervisor: &mut Supervisor,
 ) -> Result<(), Failure> {
     let reach = Reachability {
@@ -153,6 +155,7 @@ async fn start_local_api(
         refusals: sources.refusals.clone(),
         refused_vms: sources.lookout.refused_vms.clone(),
         tokens,
+        behind,
     };
     let view = OneGateView::prepare(parts.clone()).await;
     let ready = local_api::prepare(sources.leaf.current(), parts).await?;

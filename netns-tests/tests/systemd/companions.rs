@@ -41,6 +41,14 @@ const INSTALL_FLOWER: &str = r#"python3 -m venv --without-pip /opt/flower
 /// As an administrator with one accelerator too many would have it.
 const DROP_IN: &str = "[Service]\nEnvironment=CUDA_VISIBLE_DEVICES=1 OTHER=no\n";
 
+/// CAP_NET_ADMIN of linux/capability.h.
+const NET_ADMIN: u64 = 1 << 12;
+
+/// Each Python under this unit (`$1`) writes down what it may do before all else, and what it is.
+const CONFESSIONS: &str = r#"cat >"$(echo /opt/flower/lib/python3*/site-packages)/told.pth" <<END
+import sys; open("/var/lib/$1/told", "a").write(" ".join([line.split()[1] for line in open("/proc/self/status") if line.startswith("CapPrm")] + sys.orig_argv) + "\n")
+END"#;
+
 /// One VM with its companion.
 struct Vm {
     debian: BootedDebian,
@@ -95,10 +103,43 @@ impl Vm {
         Ok(())
     }
 
+    /// What the companion may do it may not pass on, be it to root: neither to Flower nor to what it
+    /// asks.
+    fn only_the_companion_changes_the_network(&self) -> Result<()> {
+        let Self { debian, unit } = self;
+        debian.run(&format!("set -- {unit}; {CONFESSIONS}"))?;
+        debian.run(&format!(
+            "systemctl stop {unit}; rm /var/lib/{unit}/status.json
+            sed -i /FLOWER_USER/d /etc/zonemesh/context.sh; systemctl start {unit}"
+        ))?;
+        self.wait_until_ready()?;
+        let own = debian.run(&format!(
+            "main=$(systemctl show --value --property=MainPID {unit})
+            sed -n 's/^CapPrm:\t//p' /proc/$main/status"
+        ))?;
+        ensure!(capabilities(&own)? & NET_ADMIN != 0, "{unit} sets no routes: {own}");
+        let told = debian.run(&format!("cat /var/lib/{unit}/told"))?;
+        for line in told.lines() {
+            let held = capabilities(line)?;
+            ensure!(held != 0, "it is not root, or could do nothing anyway: {told}");
+            ensure!(held & NET_ADMIN == 0, "it may change the network: {told}");
+        }
+        for program in [" -c ", "flower-super"] {
+            ensure!(told.contains(program), "{program} did not run: {told}");
+        }
+        Ok(())
+    }
+
     /// The processes of the user `flower`, by their names.
     fn flowers(&self) -> Result<String> {
         self.debian.run("ps -u flower -o args= || true")
     }
+}
+
+/// The first word as the kernel writes sets of capabilities.
+fn capabilities(line: &str) -> Result<u64> {
+    let word = line.split_whitespace().next().context("no capabilities")?;
+    u64::from_str_radix(word, 16).with_context(|| line.to_owned())
 }
 
 /// The settings in the form of a VM's CONTEXT.
@@ -133,6 +174,9 @@ fn flower_trains_under_the_shipped_units_and_goes_with_its_package() -> Result<(
         let token =
             "setpriv --reuid flower --regid flower --clear-groups cat /etc/zonemesh/context.sh";
         ensure!(!vm.debian.output(token)?.status.success(), "Flower's user reads the token");
+    }
+    for vm in supernodes.iter().take(1).chain([&superlink]) {
+        vm.only_the_companion_changes_the_network()?;
     }
     goes_with_its_package(&superlink)?;
     federation.succeeded()

@@ -865,7 +865,7 @@ pub struct GatewayMessage {
     #[prost(uint64, tag = "1")]
     pub answers: u64,
     /// What is said.
-    #[prost(oneof = "gateway_message::Body", tags = "2, 3, 4, 5, 6")]
+    #[prost(oneof = "gateway_message::Body", tags = "2, 3, 4, 5, 6, 7")]
     pub body: ::core::option::Option<gateway_message::Body>,
 }
 /// Nested message and enum types in `GatewayMessage`.
@@ -888,7 +888,32 @@ pub mod gateway_message {
         /// To the companion of the SuperLink that is registered: who may take part, at each change.
         #[prost(message, tag = "6")]
         Members(super::FederationMembers),
+        /// What lies behind this gateway, at each change.
+        #[prost(message, tag = "7")]
+        Networks(super::NetworksBehind),
     }
+}
+/// The networks of the mesh that a VM reaches through this gateway, and none but those that signed
+/// grants, or a configuration written by hand, give to other zones.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NetworksBehind {
+    /// At most 4096.
+    #[prost(message, repeated, tag = "1")]
+    pub networks: ::prost::alloc::vec::Vec<NetworkBehind>,
+    /// This gateway's addresses in its zone's own network, at most 16: for the family of addresses that
+    /// the companion does not call it by.
+    #[prost(string, repeated, tag = "2")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A network of the mesh.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct NetworkBehind {
+    /// The prefix, as 10.10.11.0/24. What is none is left out.
+    #[prost(string, tag = "1")]
+    pub prefix: ::prost::alloc::string::String,
+    /// The largest packet that the way there takes, in bytes; 0 if not told.
+    #[prost(uint32, tag = "2")]
+    pub mtu: u32,
 }
 /// The SuperNodes that may take part in a federation, in all zones whose grant lets them.
 #[derive(Clone, PartialEq, ::prost::Message)]

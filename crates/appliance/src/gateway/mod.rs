@@ -37,6 +37,7 @@ pub use watched::{ShownFederation, WatchedFederation};
 
 use crate::flower::InstalledFlower;
 use crate::reason::Reason;
+use crate::routes;
 use crate::settings::CompanionSettings;
 use at::{ConnectedGateway, GatewayAt};
 use newest::NewestSet;
@@ -57,6 +58,8 @@ pub struct LocalGateway {
     from: Option<IpAddr>,
     /// The keepalives of its Flower, once it is known which that is and if it has any.
     flowers: Arc<OnceLock<Option<Keepalive>>>,
+    /// Addresses that a gateway never leads this VM to.
+    apart: Vec<IpAddr>,
 }
 
 /// One answer, with the clocks compared.
@@ -94,6 +97,7 @@ impl LocalGateway {
             onegate: None,
             from: None,
             flowers: Arc::default(),
+            apart: routes::apart(settings.onegate.as_ref()),
         }
     }
 

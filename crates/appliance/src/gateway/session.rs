@@ -15,7 +15,7 @@ use zonemesh_api::clients::local::LocalSession;
 use zonemesh_api::keepalive::{Keepalive, Whose};
 use zonemesh_api::v1::gateway_message::Body as Said;
 use zonemesh_api::v1::{self, GatewayMessage, RefusalKind};
-use zonemesh_api::wire::local::{CompanionHello, Registration, named_members};
+use zonemesh_api::wire::local::{CompanionHello, NetworksBehind, Registration, named_members};
 use zonemesh_core::companion::CompanionReport;
 
 use super::at::{CALL_TIMEOUT, ConnectedGateway, GatewayAt};
@@ -25,6 +25,8 @@ use super::place::Tried;
 use super::{IssuedCertificate, LocalGateway, WatchedFederation, misfit};
 use crate::backoff::Backoff;
 use crate::reason::Reason;
+use crate::routes::RouteKeeper;
+use crate::routes::decision::ToldNetworks;
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(5);
@@ -81,7 +83,9 @@ struct Question {
 pub struct GatewaySession {
     gateway: LocalGateway,
     tellings: mpsc::Receiver<Telling>,
-    seen: watch::Sender<WatchedFederation>,
+    seen: Arc<watch::Sender<WatchedFederation>>,
+    /// What lies behind the gateway, once it has told.
+    networks: watch::Sender<Option<ToldNetworks>>,
     last_report: Option<CompanionReport>,
     /// In which message of this session.
     reported_in: u64,
@@ -101,7 +105,8 @@ impl LocalGateway {
         let session = GatewaySession {
             gateway: self.clone(),
             tellings,
-            seen,
+            seen: Arc::new(seen),
+            networks: watch::Sender::default(),
             last_report: None,
             reported_in: 0,
             again_at: None,
@@ -146,11 +151,29 @@ impl GatewayLine {
     }
 }
 
+/// Puts what is wrong with the routes where it is seen.
+fn routes_in(
+    seen: Arc<watch::Sender<WatchedFederation>>,
+) -> Box<dyn Fn(Option<&Reason>) -> bool + Send + Sync> {
+    Box::new(move |routes| {
+        seen.send_if_modified(|seen| {
+            let is_new = seen.routes.as_ref() != routes;
+            seen.routes = routes.cloned();
+            is_new
+        })
+    })
+}
+
 impl GatewaySession {
     /// Keeps a session for ever. Nothing that was seen is forgotten when the gateway is lost.
     pub async fn run(mut self) {
+        let routes = RouteKeeper {
+            told: self.networks.subscribe(),
+            say: routes_in(Arc::clone(&self.seen)),
+            apart: self.gateway.apart.clone(),
+        };
         let echo = Arc::clone(&self.echo);
-        tokio::join!(self.talk_for_ever(), echo.run());
+        tokio::join!(self.talk_for_ever(), echo.run(), routes.run());
     }
 
     async fn talk_for_ever(&mut self) {
@@ -294,12 +317,18 @@ impl GatewaySession {
                         misfit,
                         out,
                         members: seen.members.take(),
+                        routes: seen.routes.take(),
                     };
                 });
             }
             Some(Said::Members(named)) => {
                 let members = named_members(named).map_err(|error| at.unusable(&error))?;
                 self.seen.send_modify(|seen| seen.members = Some(members));
+            }
+            Some(Said::Networks(told)) => {
+                let behind = NetworksBehind::try_from(told).map_err(|error| at.unusable(&error))?;
+                let called = at.address.ip().to_canonical();
+                self.networks.send_replace(Some(ToldNetworks { called, behind }));
             }
             Some(Said::Issued(issued)) => {
                 if let Some(Waiting::Certificate(answer)) = self.waits_for(answers) {

@@ -51,11 +51,13 @@ pub struct WatchedFederation {
     pub out: Option<Reason>,
     /// Who may take part, if this VM's SuperLink was told.
     pub members: Option<Vec<FederationMember>>,
+    /// Why this VM has not each route to what lies behind its gateway.
+    pub routes: Option<Reason>,
 }
 
 impl WatchedFederation {
     /// What is wrong although Flower may run: the gateway is lost, the zone is out, the
-    /// federation has two homes, or keepalives do not fit.
+    /// federation has two homes, keepalives do not fit, or a route is not as it should be.
     #[must_use]
     pub fn trouble(&self) -> Option<Reason> {
         let conflict = || {
@@ -67,5 +69,6 @@ impl WatchedFederation {
             .or_else(|| self.out.clone())
             .or_else(conflict)
             .or_else(|| self.misfit.clone())
+            .or_else(|| self.routes.clone())
     }
 }

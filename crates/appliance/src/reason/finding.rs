@@ -36,6 +36,7 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
         | Reason::GatewayNotFound { problem }
         | Reason::OwnGatewayAway { problem }
         | Reason::PartitionUnknown { problem }
+        | Reason::RouteNotSet { problem }
         | Reason::CaSet { problem }
         | Reason::NodeKeyReplaced { problem }
         | Reason::ControlRefused { problem }
@@ -219,6 +220,7 @@ mod tests {
             Reason::NodeNotOnline { zone: "berlin".parse().unwrap() },
             Reason::NodeKeyReplaced { problem: "it is no key".into() },
             Reason::ControlRefused { problem: "no answer".into() },
+            Reason::RouteNotSet { problem: "cannot set the route to 10.10.11.0/24: no".into() },
             Reason::FlowerUnsupported { version: "1.33.0".parse().unwrap() },
             Reason::VersionMismatch {
                 ours: "1.25.0 over gRPC".into(),

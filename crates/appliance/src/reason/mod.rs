@@ -257,10 +257,18 @@ pub enum Reason {
         /// What came instead.
         problem: String,
     },
-    /// CONTEXT has no node config, and OneGate does not say which part of its role's data this VM has.
+    /// CONTEXT has no node config, and OneGate does not say which part of its role's data this VM
+    /// has.
     #[error("this VM's partition is not known yet: {problem}")]
     PartitionUnknown {
         /// What OneGate said, or did not.
+        problem: String,
+    },
+    /// This VM has no route of its own to what lies behind its gateway, or another's stands against
+    /// it.
+    #[error("{problem}")]
+    RouteNotSet {
+        /// Which, and why.
         problem: String,
     },
     /// No zone has registered a SuperLink for this federation.
@@ -316,6 +324,7 @@ impl Reason {
             Self::FlowerUnsupported { .. } => Code::FlowerUnsupported,
             Self::NotServing { .. } => Code::NotServing,
             Self::PartitionUnknown { .. } => Code::PartitionUnknown,
+            Self::RouteNotSet { .. } => Code::RouteNotSet,
             Self::NodeKeyReplaced { .. } => Code::NodeKeyReplaced,
             Self::NodeKeyTaken { .. } => Code::NodeKeyTaken,
             Self::NodeNotRegistered { .. } => Code::NodeNotRegistered,
@@ -362,6 +371,7 @@ impl Reason {
             | Self::FlowerEnded { .. }
             | Self::NotServing { .. }
             | Self::PartitionUnknown { .. }
+            | Self::RouteNotSet { .. }
             | Self::NodeKeyReplaced { .. }
             | Self::NodeKeyTaken { .. }
             | Self::NodeNotRegistered { .. }

@@ -5,7 +5,7 @@
 //! `kill -9`: the companion holds the other end of the guard's standard input, and its end is the
 //! signal. A parent-death signal would reach the first process only, and is lost when that one changes
 //! its user. Processes whose parents have ended become the guard's own children, so that it finds
-//! them. It refuses to know what it runs.
+//! them. What it runs may not change this VM's network. It refuses to know what that is.
 
 use std::ffi::OsString;
 use std::io::Read;
@@ -18,7 +18,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{Pid, getpgrp};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{as_user, family};
+use super::{as_user, family, privileges};
 use crate::files::FileOwner;
 
 /// How long Flower may take to stop once its companion is gone.
@@ -43,6 +43,7 @@ pub struct Guarded {
 /// No event loop, no signal handler, or the program cannot be started.
 pub fn run(guarded: &Guarded) -> std::io::Result<u8> {
     prctl::set_child_subreaper(true)?;
+    privileges::give_up_network()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let ended = runtime.block_on(watch(guarded));
     // The thread that reads standard input is still blocked in its read.

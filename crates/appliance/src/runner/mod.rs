@@ -9,6 +9,7 @@ pub mod child;
 mod family;
 pub mod guard;
 pub mod output;
+pub(crate) mod privileges;
 
 use std::future::pending;
 use std::path::PathBuf;

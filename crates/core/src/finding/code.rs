@@ -385,6 +385,9 @@ codes! {
     OwnGatewayAway "F520" Down "the gateway of this VM is not there yet"
         "the gateway of this VM is not there yet: {reason}"
         "nothing to do while it starts; else here: `journalctl -u zonemesh-gateway -u zonemeshd`";
+    RouteNotSet "F525" Degraded "a VM's route to another zone is not set"
+        "{reason}"
+        "in this VM: `ip route`; remove the route that leads elsewhere, or give the network's ROUTES by CONTEXT";
 }
 
 impl Code {

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use anyhow::Context as _;
 use rtnetlink::Handle;
+use zonemesh_netlink::{MISSING, all_routes, answers};
 
 use super::guard::GuardTable;
-use super::{MISSING, answers, earlier, routes};
+use super::{earlier, routes};
 use crate::facts::kernel;
 use crate::facts::kernel::routes::{ReadRoute, read};
 
@@ -24,7 +25,7 @@ pub(crate) async fn clear_all(netlink: &Handle) -> anyhow::Result<()> {
     for rule in &left.rules {
         routes::remove_rule(netlink, rule).await?;
     }
-    for route in kernel::all_routes(netlink).await.context("cannot list the routes")? {
+    for route in all_routes(netlink).await.context("cannot list the routes")? {
         if !matches!(read(&route, None, &none), Some(ReadRoute::Own(..))) {
             continue;
         }

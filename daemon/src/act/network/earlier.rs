@@ -9,9 +9,7 @@ use rtnetlink::packet_route::route::{
     RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
 use zonemesh_core::kernel::PROTOCOL;
-
-use super::{MISSING, answers};
-use crate::facts::kernel::all_routes;
+use zonemesh_netlink::{MISSING, all_routes, answers};
 
 /// Removes them; `tunnel` is the index of the tunnel's interface.
 pub(crate) async fn clear(netlink: &Handle, tunnel: Option<u32>) -> anyhow::Result<()> {

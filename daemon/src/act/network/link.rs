@@ -7,8 +7,7 @@ use rtnetlink::packet_route::address::AddressAttribute;
 use rtnetlink::packet_route::link::LinkMessage;
 use rtnetlink::{Handle, LinkUnspec};
 use zonemesh_core::kernel::LINK_ALIAS;
-
-use super::answers;
+use zonemesh_netlink::answers;
 
 /// EBUSY: before Linux 6.2 only a link that is down changes its name.
 const BUSY: i32 = -16;

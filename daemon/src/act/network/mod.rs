@@ -25,6 +25,7 @@ use ipnet::IpNet;
 use tokio::sync::watch;
 use zonemesh_config::Config;
 use zonemesh_core::kernel::{KernelChange, KernelState};
+use zonemesh_netlink::{NOT_PERMITTED, answers};
 
 pub(crate) use clear::clear_all;
 pub(crate) use earlier::clear as clear_earlier;
@@ -35,12 +36,6 @@ pub(crate) use outer::addresses as outer_addresses;
 
 use crate::facts::kernel;
 use crate::facts::tunnel::DataPlane;
-
-/// EPERM, ENOENT, ESRCH and EEXIST of Linux, as netlink answers them.
-const NOT_PERMITTED: i32 = -1;
-const NONE: i32 = -2;
-const MISSING: i32 = -3;
-const EXISTS: i32 = -17;
 
 /// The kernel's network, as far as a gateway touches it. The real one speaks netlink; tests have a
 /// small one in its place.
@@ -162,8 +157,4 @@ pub(crate) fn is_not_permitted(error: &anyhow::Error) -> bool {
     let by_netlink = error.downcast_ref().is_some_and(|error| answers(error, NOT_PERMITTED));
     let by_nftables = error.downcast_ref::<std::io::Error>();
     by_netlink || by_nftables.is_some_and(|error| error.raw_os_error() == Some(-NOT_PERMITTED))
-}
-
-fn answers(error: &rtnetlink::Error, code: i32) -> bool {
-    matches!(error, rtnetlink::Error::NetlinkError(message) if message.raw_code() == code)
 }

@@ -6,20 +6,15 @@ use std::net::IpAddr;
 
 use anyhow::Context as _;
 use futures_util::TryStreamExt as _;
-use ipnet::IpNet;
 use rtnetlink::packet_route::route::{
-    RouteAttribute, RouteMessage, RouteMetric, RouteProtocol, RouteScope, RouteType,
+    RouteAttribute, RouteMessage, RouteProtocol, RouteScope, RouteType,
 };
-use rtnetlink::{Handle, IpVersion, RouteMessageBuilder};
+use rtnetlink::{Handle, IpVersion};
 use zonemesh_core::kernel::{PROTOCOL, PolicyRule, RouteSlot, RouteWay};
+use zonemesh_netlink::{EXISTS, MISSING, NONE, all_routes, answers, to_prefix, with_mtu};
 
-use super::{EXISTS, MISSING, NONE, answers};
 use crate::facts::kernel::routes::{ReadRoute, read};
-use crate::facts::kernel::{all_routes, rules};
-
-/// The number of the MTU among the metrics, as a bit: IPv6 heeds the MTU of a route for packets
-/// that it forwards only if it is locked.
-const MTU_IS_LOCKED: u32 = 1 << 2;
+use crate::facts::kernel::rules;
 
 /// Sets the route of this place; what nobody of ours has put there is taken away first.
 pub(super) async fn set(
@@ -73,12 +68,7 @@ fn message(tunnel: Option<u32>, slot: RouteSlot, to: &RouteWay) -> anyhow::Resul
     };
     match to {
         RouteWay::Tunnel { mtu: Some(mtu) } => {
-            let mtu = RouteMetric::Mtu(u32::from(*mtu));
-            let metrics = match slot.prefix {
-                IpNet::V4(_) => vec![mtu],
-                IpNet::V6(_) => vec![RouteMetric::Lock(MTU_IS_LOCKED), mtu],
-            };
-            message.attributes.push(RouteAttribute::Metrics(metrics));
+            message = with_mtu(message, &slot.prefix, u32::from(*mtu));
         }
         RouteWay::Local { source: Some(source), .. } => {
             let source = match source {
@@ -119,13 +109,6 @@ pub(super) async fn remove_rule(netlink: &Handle, rule: &PolicyRule) -> anyhow::
         }
     }
     Ok(())
-}
-
-pub(super) fn to_prefix(prefix: IpNet) -> RouteMessageBuilder<IpAddr> {
-    let builder = RouteMessageBuilder::<IpAddr>::new();
-    builder
-        .destination_prefix(prefix.network(), prefix.prefix_len())
-        .expect("an IpNet has a prefix length of its family")
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use rtnetlink::packet_route::route::{RouteMessage, RouteType};
 use rtnetlink::{Handle, IpVersion};
 use zonemesh_core::kernel::{KernelState, LINK_ALIAS, LocalNetwork, RouteWay, TunnelLink};
+use zonemesh_netlink::all_routes;
 
 use routes::ReadRoute;
 
@@ -124,18 +125,6 @@ impl Outward<'_> {
         }
         self.known.as_ref().is_some_and(|known| known.contains(&index))
     }
-}
-
-/// Every route of both families.
-pub(crate) async fn all_routes(netlink: &Handle) -> Result<Vec<RouteMessage>, rtnetlink::Error> {
-    let mut all = Vec::new();
-    for family in routes::of_all_families() {
-        let mut read = netlink.route().get(family).execute();
-        while let Some(route) = read.try_next().await? {
-            all.push(route);
-        }
-    }
-    Ok(all)
 }
 
 /// The link of this index, if there is one.

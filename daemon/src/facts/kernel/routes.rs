@@ -8,14 +8,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use futures_util::TryStreamExt as _;
 use ipnet::IpNet;
-use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::route::{
-    RouteAddress, RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteMetric,
-    RouteProtocol, RouteType,
+    RouteAttribute, RouteFlags, RouteHeader, RouteMessage, RouteProtocol, RouteType,
 };
 use rtnetlink::{Handle, RouteMessageBuilder};
 use zonemesh_core::kernel::{ASIDE_TABLE, MARK, PROTOCOL, RouteSlot, RouteWay, TABLE};
 use zonemesh_core::prefix;
+use zonemesh_netlink::{RouteParts, destination};
 
 /// RT_TABLE_LOCAL of linux/rtnetlink.h.
 const LOCAL_TABLE: u32 = 255;
@@ -35,12 +34,6 @@ pub(crate) enum ReadRoute {
     Foreign { net: IpNet, way: String },
 }
 
-/// Questions for all routes of each family.
-pub(crate) fn of_all_families() -> [RouteMessage; 2] {
-    let v4 = RouteMessageBuilder::<Ipv4Addr>::new().build();
-    [v4, RouteMessageBuilder::<Ipv6Addr>::new().build()]
-}
-
 /// What this route is to the gateway whose tunnel has this index, if anything.
 pub(crate) fn read(
     route: &RouteMessage,
@@ -55,7 +48,7 @@ pub(crate) fn read(
     let table = attributes.table;
     if table == TABLE || table == ASIDE_TABLE {
         let slot = RouteSlot { table, prefix, metric: attributes.metric };
-        return Some(ReadRoute::Own(slot, attributes.way(route, tunnel)));
+        return Some(ReadRoute::Own(slot, way(&attributes, route, tunnel)));
     }
     if table == LOCAL_TABLE {
         return kept(route, prefix, attributes.interface, tunnel, granted);
@@ -104,7 +97,7 @@ pub(crate) fn outward(route: &RouteMessage) -> Vec<u32> {
     let is_default = destination(route).is_some_and(|net| net.prefix_len() == 0)
         && parts.table == u32::from(RouteHeader::RT_TABLE_MAIN)
         && route.header.kind == RouteType::Unicast;
-    if is_default { parts.interfaces().collect() } else { Vec::new() }
+    if is_default { parts.all_interfaces().collect() } else { Vec::new() }
 }
 
 /// The question for the way of the tunnels' own datagrams to an endpoint.
@@ -132,102 +125,22 @@ pub(crate) fn taken_address(route: &RouteMessage) -> Option<IpAddr> {
     destination(route).filter(|_| is_local).map(|net| net.addr())
 }
 
-/// Where a route leads to.
-pub(crate) fn destination(route: &RouteMessage) -> Option<IpNet> {
-    let address = route.attributes.iter().find_map(|attribute| match attribute {
-        RouteAttribute::Destination(address) => ip(address),
-        _ => None,
-    });
-    let any = match route.header.address_family {
-        AddressFamily::Inet => IpAddr::from(Ipv4Addr::UNSPECIFIED),
-        AddressFamily::Inet6 => IpAddr::from(Ipv6Addr::UNSPECIFIED),
-        _ => return None,
-    };
-    IpNet::new(address.unwrap_or(any), route.header.destination_prefix_length).ok()
-}
-
-fn ip(address: &RouteAddress) -> Option<IpAddr> {
-    match address {
-        RouteAddress::Inet(ip) => Some(IpAddr::from(*ip)),
-        RouteAddress::Inet6(ip) => Some(IpAddr::from(*ip)),
-        _ => None,
-    }
-}
-
-/// The attributes of a route that count here.
-#[derive(Default)]
-struct RouteParts {
-    table: u32,
-    metric: u32,
-    interface: Option<u32>,
-    gateway: Option<IpAddr>,
-    source: Option<IpAddr>,
-    mtu: Option<u32>,
-    has_several: bool,
-    /// Those of several next hops.
-    interfaces: Vec<u32>,
-}
-
-impl RouteParts {
-    fn of(route: &RouteMessage) -> Self {
-        let table = u32::from(route.header.table);
-        let mut parts = Self { table, ..Self::default() };
-        for attribute in &route.attributes {
-            match attribute {
-                RouteAttribute::Table(table) => parts.table = *table,
-                RouteAttribute::Priority(metric) => parts.metric = *metric,
-                RouteAttribute::Oif(index) => parts.interface = Some(*index),
-                RouteAttribute::Gateway(address) => parts.gateway = ip(address),
-                RouteAttribute::PrefSource(address) => parts.source = ip(address),
-                RouteAttribute::MultiPath(hops) => {
-                    parts.has_several = true;
-                    parts.interfaces = hops.iter().map(|hop| hop.interface_index).collect();
-                }
-                RouteAttribute::Via(_) => parts.has_several = true,
-                RouteAttribute::Metrics(metrics) => {
-                    parts.mtu = metrics.iter().find_map(|metric| match metric {
-                        RouteMetric::Mtu(mtu) if *mtu > 0 => Some(*mtu),
-                        _ => None,
-                    });
-                }
-                _ => {}
-            }
+/// Where a route of the gateway's own tables leads.
+fn way(parts: &RouteParts, route: &RouteMessage, tunnel: Option<u32>) -> RouteWay {
+    let is_ours = route.header.protocol == RouteProtocol::Other(PROTOCOL)
+        && route.header.tos == 0
+        && parts.gateway.is_none()
+        && !parts.has_several;
+    let mtu = parts.mtu.map(|mtu| u16::try_from(mtu).unwrap_or(u16::MAX));
+    match (route.header.kind, parts.interface) {
+        (RouteType::Unreachable, _) if is_ours => RouteWay::Unreachable,
+        (RouteType::Unicast, index) if is_ours && index.is_some() && index == tunnel => {
+            RouteWay::Tunnel { mtu }
         }
-        parts
-    }
-
-    fn interfaces(&self) -> impl Iterator<Item = u32> {
-        self.interface.into_iter().chain(self.interfaces.iter().copied())
-    }
-
-    fn way(&self, route: &RouteMessage, tunnel: Option<u32>) -> RouteWay {
-        let is_ours = route.header.protocol == RouteProtocol::Other(PROTOCOL)
-            && route.header.tos == 0
-            && self.gateway.is_none()
-            && !self.has_several;
-        let mtu = self.mtu.map(|mtu| u16::try_from(mtu).unwrap_or(u16::MAX));
-        match (route.header.kind, self.interface) {
-            (RouteType::Unreachable, _) if is_ours => RouteWay::Unreachable,
-            (RouteType::Unicast, index) if is_ours && index.is_some() && index == tunnel => {
-                RouteWay::Tunnel { mtu }
-            }
-            (RouteType::Unicast, Some(index)) if is_ours && mtu.is_none() => {
-                RouteWay::Local { index, source: self.source }
-            }
-            _ => RouteWay::Other(self.words(route)),
+        (RouteType::Unicast, Some(index)) if is_ours && mtu.is_none() => {
+            RouteWay::Local { index, source: parts.source }
         }
-    }
-
-    fn words(&self, route: &RouteMessage) -> String {
-        let mut words = match (self.gateway, self.interface) {
-            (Some(gateway), _) => format!("via {gateway}"),
-            (None, Some(index)) => format!("to interface {index}"),
-            (None, None) => format!("{:?}", route.header.kind).to_lowercase(),
-        };
-        if let Some(mtu) = self.mtu {
-            words.push_str(&format!(", mtu {mtu}"));
-        }
-        words
+        _ => RouteWay::Other(parts.words(route)),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod attest;
 mod authority;
+mod behind;
 mod desk;
 mod door;
 pub(crate) mod granted;
@@ -34,6 +35,7 @@ use crate::facts::tokens::TokenBoard;
 use crate::failure::{Exit, Failure, OrExit as _};
 
 pub(crate) use authority::{Denied, VmPermissions};
+pub(crate) use behind::BehindGateway;
 pub(crate) use door::VmDoor;
 
 use desk::VmDesk;
@@ -76,6 +78,7 @@ pub(crate) struct LocalParts {
     pub(crate) refusals: Arc<RefusedCalls>,
     pub(crate) refused_vms: Arc<RefusedVms>,
     pub(crate) tokens: TokenBoard,
+    pub(crate) behind: BehindGateway,
 }
 
 /// Prepares the local API, and has it listen if it is to and that can be now.

@@ -18,7 +18,7 @@ use zonemesh_api::v1::{
     CompanionMessage, FederationView, GatewayMessage, Refusal, RefusalKind, ReportTaken,
 };
 use zonemesh_api::wire::finding::told_next;
-use zonemesh_api::wire::local::{self as wire, CompanionHello, Registration};
+use zonemesh_api::wire::local::{self as wire, CompanionHello, NetworksBehind, Registration};
 use zonemesh_core::companion::{CompanionId, ReportedState};
 use zonemesh_core::registry::FederationMember;
 
@@ -56,6 +56,7 @@ pub(super) struct CompanionSession<S> {
     revision: Receiver<u64>,
     sent: Option<FederationView>,
     sent_members: Option<Vec<FederationMember>>,
+    sent_networks: Option<NetworksBehind>,
     look_at: Instant,
 }
 
@@ -85,7 +86,19 @@ where
         let present = desk.parts.companions.enter(id, release);
         let revision = desk.parts.ledger.revision();
         let look_at = Instant::now();
-        Self { desk, vm, present, seat, inbound, revision, sent: None, sent_members: None, look_at }
+        let (sent, sent_members, sent_networks) = (None, None, None);
+        Self {
+            desk,
+            vm,
+            present,
+            seat,
+            inbound,
+            revision,
+            sent,
+            sent_members,
+            sent_networks,
+            look_at,
+        }
     }
 
     /// What this gateway says, until either end stops. `heard` is what the companion has told of its
@@ -146,8 +159,8 @@ where
         }
     }
 
-    /// What is another than what was sent: the view, then who may take part. The token and the grant
-    /// may have ended.
+    /// What is another than what was sent: the view, then who may take part, then what lies behind this
+    /// gateway. The token and the grant may have ended.
     fn look(&mut self) -> Result<Option<Answer>, Status> {
         self.look_at = Instant::now();
         self.revision.mark_unchanged();
@@ -161,6 +174,11 @@ where
         if members.is_some() && members != self.sent_members {
             self.sent_members.clone_from(&members);
             return Ok(members.map(wire::members).map(Answer::Members));
+        }
+        let networks = self.desk.parts.behind.now(&self.desk.parts.config);
+        if self.sent_networks.as_ref() != Some(&networks) {
+            self.sent_networks = Some(networks.clone());
+            return Ok(Some(Answer::Networks(networks.into())));
         }
         self.look_at += LOOK;
         Ok(None)

@@ -13,5 +13,6 @@ mod superlink_addresses;
 mod superlink_restart_with_database;
 mod supernode_authentication;
 mod supernode_boots_before_superlink;
+mod vm_without_routes;
 mod wan_cut_of_30_s_mid_round;
 mod zone_is_out;

@@ -13,7 +13,7 @@ pub(super) fn with_each_flower(life: impl Fn(&str) -> Result<()>) -> Result<()> 
     let flowers = std::env::var("ZONEMESH_FLOWERS").unwrap_or_else(|_| FLOWERS.to_owned());
     for flower in flowers.split_whitespace() {
         life(flower).with_context(|| format!("with Flower {flower}"))?;
-        say(format_args!("Flower {flower}: as it should be"));
+        say(format_args!("Flower {flower}: as it should be"))?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! both are shown. Each is written and read here only: a companion's words are the daemon's.
 
 mod admission;
+mod networks;
 mod session;
 
 use std::fmt;
@@ -25,6 +26,7 @@ use super::{WireError, WireProblem, addresses, name, port, readiness, transport}
 use crate::v1;
 
 pub use admission::{members, named_members};
+pub use networks::NetworksBehind;
 pub use session::{CompanionHello, Registration, report};
 
 /// Writes what a gateway shows of its zone.

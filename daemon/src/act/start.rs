@@ -1,11 +1,9 @@
 //! Starts everything that acts on a tunnel which is up.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::sync::watch;
 use zonemesh_pki::ZoneTrust;
 use zonemesh_tunnel::TunnelEvent;
@@ -20,6 +18,7 @@ use super::tunnel::StartedTunnel;
 use super::{PeersInService, etcd, paths, resolver};
 use crate::administration::opened::OpenedState;
 use crate::facts::certificates::OwnLeaf;
+use crate::facts::disk::barred::BarredNetworks;
 use crate::facts::etcd::EtcdBoard;
 use crate::facts::in_force::ConfigInForce;
 use crate::facts::paths::PathBoard;
@@ -44,7 +43,7 @@ pub(crate) struct Acting {
     pub(crate) trust: ZoneTrust,
     pub(crate) farewell: Farewell,
     /// What is barred in the clear.
-    pub(crate) barred: watch::Receiver<Arc<BTreeSet<IpNet>>>,
+    pub(crate) barred: watch::Receiver<Arc<BarredNetworks>>,
     /// How large packets into the tunnel may be.
     pub(crate) mtus: watch::Receiver<Arc<WantedMtus>>,
 }

@@ -196,10 +196,7 @@ const KINDS: [InputKind; 15] = [
         given: "A node config `site=berlin`, or `a=1, b=2`",
         right: "Flower's own grammar is asked before its start",
         as_given: &[
-            test(
-                "crates/context/src/node_config.rs",
-                "what_flower_refuses_or_leaves_out_is_named",
-            ),
+            test("crates/context/src/node_config.rs", "what_flower_refuses_or_leaves_out_is_named"),
             test(SUPERNODE, "a_node_config_that_flower_does_not_take_is_refused_before_its_start"),
         ],
         further: &[

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use zonemesh_api::wire::local::NetworksBehind;
 use zonemesh_core::prefix;
 
+use crate::facts::disk::barred::BarredNetworks;
 use crate::facts::in_force::ConfigInForce;
 use crate::facts::lan;
 use crate::plan::kernel::WantedMtus;
@@ -20,8 +21,8 @@ use crate::plan::kernel::WantedMtus;
 /// Where it is known.
 #[derive(Clone)]
 pub(crate) struct BehindGateway {
-    /// All that other zones may claim.
-    pub(crate) barred: watch::Receiver<Arc<BTreeSet<IpNet>>>,
+    /// All that is not this zone's.
+    pub(crate) barred: watch::Receiver<Arc<BarredNetworks>>,
     /// How large packets into the tunnel may be.
     pub(crate) mtus: watch::Receiver<Arc<WantedMtus>>,
 }
@@ -31,7 +32,8 @@ impl BehindGateway {
     pub(super) fn now(&self, config: &ConfigInForce) -> NetworksBehind {
         let config = config.now();
         let addresses = lan::addresses(&config.zone.prefixes, &config.tunnel.interface);
-        let mut networks = networks(&self.barred.borrow(), &self.mtus.borrow());
+        let barred = BarredNetworks::clone(&self.barred.borrow()).all();
+        let mut networks = networks(&barred, &self.mtus.borrow());
         // From there it is asked whether a VM is reached.
         let own = config.tunnel.addresses.iter().map(|ip| (prefix::host(*ip), None));
         networks.extend(own);

@@ -99,7 +99,7 @@ fn sections_come_and_go_by_their_names() {
         let (start, end) = (line(from), line(to));
         format!("{}{}", &EXAMPLE[..start], &EXAMPLE[end..])
     };
-    let fewer = without("[[peer]]", "[log]");
+    let fewer = without("[[peer]]", "[[wireguard_peer]]");
     assert_eq!(shown(EXAMPLE, &fewer), ["peer[madrid] (removed)"]);
     assert_eq!(shown(&fewer, EXAMPLE), ["peer[madrid] (added)"]);
     assert_eq!(shown(EXAMPLE, &without("[registry.etcd]", "[mesh]")), ["registry.etcd (removed)"]);

@@ -68,6 +68,7 @@ async fn flower_starts_once_its_key_is_registered_and_is_ready_once_it_is_online
 
     stage.lists(&key, Some(NodeAdmissionState::Registered), 0);
     stage.process.until_state("starting").await;
+    stage.process.until(|_| !stage.process.starts().is_empty()).await;
     let start = stage.process.starts().remove(0);
     let argument = format!("--auth-supernode-private-key {}", file.display());
     assert!(start.contains(&argument), "{start}");

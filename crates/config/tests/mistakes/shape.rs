@@ -27,7 +27,7 @@ fn an_unknown_key_gets_a_suggestion() {
     mistake(
         "[log]",
         "[logs]",
-        "zm.toml:29:2: logs: unknown section \"logs\"; expected one of zone, gateway, tunnel, keepalive, probes, registry, mesh, join, local_api, federation, peer, log, http; did you mean \"log\"?",
+        "zm.toml:29:2: logs: unknown section \"logs\"; expected one of zone, gateway, tunnel, keepalive, probes, registry, mesh, join, local_api, federation, peer, wireguard_peer, log, http; did you mean \"log\"?",
     );
     mistake(
         "wireguard = \"25s\"",

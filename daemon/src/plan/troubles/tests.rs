@@ -267,7 +267,7 @@ fn keys_that_are_anothers_are_one_finding_for_each_zone() {
         taken("its WireGuard key", KeyDispute::Shared("paris".parse().unwrap())),
     ];
     let found = of_plan(&MeshPlan { taken, ..MeshPlan::default() }, &KernelState::default());
-    let line = "T414 rome: its next WireGuard key is another zone's or this gateway's own, \
+    let line = "T414 rome: its next WireGuard key is another peer's or this gateway's own, \
         a lane's WireGuard key is not proved: the zone's record has no signature by it, \
         its WireGuard key is zone paris's too, and both have proved it";
     assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [line]);
@@ -358,7 +358,8 @@ fn every_code_that_is_decided_here_is_listed_here() {
         names.map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())
     };
     // What the plan leaves out is found here for the reconciler, which raises and ends it.
-    let reconciler = ["OuterAddressCovered", "WireGuardKeyTaken"].map(str::to_owned);
+    let reconciler = ["OuterAddressCovered", "WireGuardKeyTaken", "WireGuardPeerRefused"];
+    let reconciler = reconciler.map(str::to_owned);
     let listed = CODES.iter().map(|code| format!("{code:?}")).chain(reconciler);
     let listed: Vec<_> = listed.collect();
     let raised: Vec<_> = decided.into_iter().flat_map(named).collect();

@@ -14,7 +14,7 @@ ONE_SERVICE_RECONFIGURABLE=true
 # name, stage, description, user input
 ONE_SERVICE_PARAMS=(
     'ONEAPP_ZONEMESH_FEDERATION' 'configure' 'Name of the federation' 'M|text'
-    'ONEAPP_ZONEMESH_TOKEN' 'configure' 'Token of this VM (zonemesh key generate token)' 'M|password'
+    'ONEAPP_ZONEMESH_TOKEN' 'configure' 'Token of this VM (zonemesh key generate token)' 'O|password'
     'ONEAPP_ZONEMESH_ADDRESS' 'configure' 'Address of this VM in its zone (empty: ETH0_IP)' 'O|text'
     'ONEAPP_ZONEMESH_IDENTITY' 'configure' 'onegate: the gateway is shown the OneGate token of this VM' 'O|text'
     'ONEAPP_FLOWER_VERSION' 'configure' 'Version of Flower that must be installed (empty: any)' 'O|text'

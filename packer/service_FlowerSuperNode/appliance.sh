@@ -15,7 +15,9 @@ ONE_SERVICE_RECONFIGURABLE=true
 ONE_SERVICE_PARAMS=(
     'ONEAPP_ZONEMESH_FEDERATION' 'configure' 'Name of the federation' 'M|text'
     'ONEAPP_ZONEMESH_GATEWAY' 'configure' 'IP:PORT of the local API of the gateway (empty: ask OneGate)' 'O|text'
-    'ONEAPP_ZONEMESH_TOKEN' 'configure' 'Token of this VM (zonemesh key generate token)' 'M|password'
+    'ONEAPP_ZONEMESH_TOKEN' 'configure' 'Token of this VM (zonemesh key generate token)' 'O|password'
+    'ONEAPP_FL_SUPERLINK_ADDRESS' 'configure' 'ADDRESS:PORT of a SuperLink, without a mesh and a token' 'O|text'
+    'ONEAPP_FL_SSL_CA_CERTFILE' 'configure' 'CA certificate of that SuperLink: PEM in base64' 'O|text64'
     'ONEAPP_FL_NODE_CONFIG' 'configure' 'Key=value pairs for the ClientApps (empty: the place in the role)' 'O|text'
     'ONEAPP_FLOWER_VERSION' 'configure' 'Version of Flower that must be installed (empty: any)' 'O|text'
     'ONEAPP_FL_CUDA_VISIBLE_DEVICES' 'configure' 'GPUs that Flower may use, such as 0,1 (empty or all: each)' 'O|text'

@@ -3,13 +3,13 @@
 //! It promises that each end of Flower is told with its reason, and that the gateway hears how it goes
 //! whenever that changes. It refuses to decide when Flower may
 //! run: that is the companions' own `run`. Its three seams: settings come from a
-//! [`SettingsSource`](zonemesh_context::source::SettingsSource), Flower runs in a [`Runner`], and what is going
-//! on is told by a [`Reporter`].
+//! [`SettingsSource`](zonemesh_context::source::SettingsSource), Flower runs in a
+//! [`Runner`](crate::runner::Runner), and what is going on is told by a
+//! [`Reporter`](crate::reporter::Reporter).
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use anyhow::Context as _;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use zonemesh_api::wire::local::TrustedCa;
@@ -17,34 +17,26 @@ use zonemesh_api::wire::onegate::OneGateIdentity;
 use zonemesh_core::companion::{
     CompanionReport, FlowerActivity, MAX_FINDING_TEXT, ReportedFinding, ReportedState,
 };
-use zonemesh_core::exit::error_line;
 use zonemesh_core::record::{AdmittedNode, HeldCa, MAX_CAS};
 use zonemesh_pki::describe::fingerprint;
 
-use crate::files::{FileOwner, make_folder};
-use crate::flower::{FlowerHome, FlowerVersion, InstalledFlower};
+use crate::flower::InstalledFlower;
+use crate::flower_vm::{FlowerVm, LOOK_AGAIN};
 use crate::gateway::{
     GatewayLine, GatewaySession, GatewayTalk, LocalGateway, SetFile, WatchedFederation,
 };
-use crate::installed::installed_flower;
-use crate::plan::{LaunchPlan, state_folders};
 use crate::reason::Reason;
-use crate::reporter::{CompanionState, Reporter, StatusReason, ToldOneGate};
-use crate::runner::Runner;
-use crate::runner::child::ChildError;
-use crate::settings::CompanionSettings;
-use crate::state_folder::{CompanionLock, StateFolder};
+use crate::reporter::StatusReason;
+use crate::settings::{CompanionSettings, MeshSettings};
+use crate::state_folder::StateFolder;
 
-const LOOK_AGAIN: Duration = Duration::from_secs(10);
 /// How often it is looked whether Flower has work.
 pub const LOOK_FOR_WORK: Duration = Duration::from_secs(5);
 
 /// What a running companion holds.
 pub struct Companion {
-    /// What is said about it.
-    pub reporter: Reporter,
-    /// Where Flower runs.
-    pub runner: Runner,
+    /// Flower here.
+    pub vm: FlowerVm,
     /// The local gateway.
     pub gateway: LocalGateway,
     /// The session with it.
@@ -61,18 +53,11 @@ pub struct Companion {
     pub node_id: Option<u64>,
     /// Of a SuperLink: Flower's list of SuperNodes, once it was read.
     pub nodes: Option<Vec<AdmittedNode>>,
-    /// As whom Flower runs.
-    pub owner: Option<FileOwner>,
-    /// Where Flower lives.
-    pub home: FlowerHome,
-    wanted: Option<FlowerVersion>,
-    says_keepalive: bool,
     /// What was reported last.
     reported: Option<CompanionReport>,
     /// The session before it has begun.
     session: Option<GatewaySession>,
     talking: JoinSet<()>,
-    _lock: CompanionLock,
 }
 
 impl Companion {
@@ -84,30 +69,21 @@ impl Companion {
     pub fn begin(
         role: &'static str,
         settings: &CompanionSettings,
+        mesh: &MeshSettings,
         onegate: Option<OneGateIdentity>,
         from: Option<IpAddr>,
     ) -> anyhow::Result<Self> {
-        let owner = settings.flower_user.as_deref().map(FileOwner::of_user).transpose()?;
+        let vm = FlowerVm::begin(role, settings)?;
         let state = StateFolder::new(&settings.state_dir);
-        for folder in state_folders(&state, owner) {
-            make_folder(&folder.path, folder.mode, folder.owner)?;
-        }
-        let lock = state.lock()?;
-        let gateway = LocalGateway::new(settings, SetFile::Kept(state.authority_set()));
+        let gateway = LocalGateway::new(settings, mesh, SetFile::Kept(state.authority_set()));
         let gateway = gateway.calling_from(from);
         let GatewayTalk { line, watched, session } = gateway.clone().showing(onegate).talk();
         tracing::info!(
             version = env!("CARGO_PKG_VERSION"), role, federation = %settings.federation,
             gateway = gateway.address().map(tracing::field::display), state_dir = %state.root().display(), "companion started"
         );
-        let guard = std::env::current_exe().context("cannot find this program's own file")?;
-        let told = ToldOneGate {
-            onegate: settings.onegate.clone(),
-            gateway_status: settings.gateway_status.clone(),
-        };
         Ok(Self {
-            reporter: Reporter::begin(&state, role, &settings.federation, told),
-            runner: Runner::new(guard, state.log()),
+            vm,
             gateway,
             line,
             watched,
@@ -117,14 +93,8 @@ impl Companion {
             node_id: None,
             nodes: None,
             reported: None,
-            owner,
-            home: FlowerHome::new(&settings.flower_bin, &state)
-                .passing_on(|name| settings.passed_on(name)),
-            wanted: settings.flower_version,
-            says_keepalive: settings.says_keepalive,
             session: Some(session),
             talking: JoinSet::new(),
-            _lock: lock,
         })
     }
 
@@ -132,48 +102,18 @@ impl Companion {
     /// was looked for: which Flower it is decides what the gateway is told.
     pub async fn installed(&mut self) -> InstalledFlower {
         loop {
-            let found = installed_flower(&self.home, self.owner, self.wanted).await;
+            let found = self.vm.look_for_flower().await;
             if let Ok(flower) = found {
                 self.gateway.runs(flower);
             }
             if let Some(session) = self.session.take() {
                 self.talking.spawn(session.run());
             }
-            match found {
-                Ok(flower) => {
-                    if self.says_keepalive && flower.generation.keepalive().is_none() {
-                        tracing::warn!(
-                            "Flower {} has no keepalive of gRPC: ONEAPP_FL_GRPC_KEEPALIVE_* have no effect",
-                            flower.version
-                        );
-                    }
-                    self.reporter.flower_version(&flower.version.to_string());
-                    self.reporter.cleared();
-                    return flower;
-                }
-                Err(reason) => self.reporter.blocked(&reason),
+            if let Ok(flower) = found {
+                return flower;
             }
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-    }
-
-    /// Writes the plan's files and starts its program.
-    ///
-    /// # Errors
-    /// A file cannot be written, or the program cannot be started.
-    pub fn start(&mut self, plan: &LaunchPlan, endpoint: &str) -> Result<(), Reason> {
-        plan.write().map_err(|error| Reason::Files { problem: error_line(&error) })?;
-        let group = self.runner.start(&plan.program).map_err(|error| {
-            let problem = error_line(&error);
-            match error {
-                ChildError::Log { .. } => Reason::Files { problem },
-                ChildError::NoProgram { .. } | ChildError::Start { .. } => {
-                    Reason::FlowerPrograms { problem }
-                }
-            }
-        })?;
-        self.reporter.started(group, endpoint);
-        Ok(())
     }
 
     /// Flower trusts these CA certificates from now on.
@@ -187,7 +127,7 @@ impl Companion {
 
     /// Looks whether Flower has started `app`, which it does while there is work.
     pub fn look_for_work(&mut self, app: &str) {
-        self.activity = self.runner.has_started(app).map(|works| match works {
+        self.activity = self.vm.runner.has_started(app).map(|works| match works {
             true => FlowerActivity::Training,
             false => FlowerActivity::Idle,
         });
@@ -196,7 +136,7 @@ impl Companion {
     /// How it goes, in this state.
     #[must_use]
     pub fn report(&self, state: ReportedState) -> CompanionReport {
-        let status = self.reporter.status();
+        let status = self.vm.reporter.status();
         let finding = |reason: &StatusReason| ReportedFinding {
             code: reason.code.to_owned(),
             text: cut(&reason.text, MAX_FINDING_TEXT).to_owned(),
@@ -240,14 +180,6 @@ impl Companion {
         let report = self.report(state);
         self.reported = Some(report.clone());
         self.line.report(report).await
-    }
-
-    /// Says that Flower has ended by itself, and gives the wait before the next start.
-    pub fn note_end(&mut self, exit: String) -> Duration {
-        let wait = self.runner.note_end();
-        self.reporter.enter(CompanionState::Waiting);
-        self.reporter.blocked(&Reason::FlowerEnded { exit });
-        wait
     }
 }
 

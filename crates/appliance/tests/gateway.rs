@@ -33,7 +33,8 @@ fn settings(gateway: &TestGateway, changes: &[(&str, &str)]) -> SuperLinkSetting
 }
 
 fn gateway_of(settings: &SuperLinkSettings) -> LocalGateway {
-    LocalGateway::new(&settings.common, SetFile::Read("/nonexistent/authority-set".into()))
+    let file = SetFile::Read("/nonexistent/authority-set".into());
+    LocalGateway::new(&settings.common, &settings.mesh, file)
 }
 
 fn registration(settings: &SuperLinkSettings) -> Registration {

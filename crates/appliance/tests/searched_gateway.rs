@@ -31,7 +31,7 @@ fn client(gateway: &TestGateway, onegate: &TestOneGate, state: &Path, keeps: boo
     let settings = settings::superlink(Variables::new(vec![&Environment(lookup)])).unwrap();
     let file = state.join("authority-set");
     let file = if keeps { SetFile::Kept(file) } else { SetFile::Read(file) };
-    LocalGateway::new(&settings.common, file)
+    LocalGateway::new(&settings.common, &settings.mesh, file)
 }
 
 fn publishes(onegate: &TestOneGate, vm: &str, state: &str, address: SocketAddr) {
@@ -137,7 +137,7 @@ async fn a_gateway_in_the_same_vm_is_found_in_its_companions_file_and_onegate_is
     };
     let settings = settings::superlink(Variables::new(vec![&Environment(lookup)])).unwrap();
     let file = SetFile::Read(folder.path().join("authority-set"));
-    let client = LocalGateway::new(&settings.common, file);
+    let client = LocalGateway::new(&settings.common, &settings.mesh, file);
     let waits = async |words: &str| {
         let reason = client.resolve().await.unwrap_err();
         assert_eq!((reason.code(), reason.is_refusal()), ("F520", false), "{reason}");

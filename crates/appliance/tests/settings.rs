@@ -5,7 +5,8 @@ use std::path::Path;
 
 use zonemesh_appliance::flower::{COMPATIBILITY, PREFERRED, generation_of};
 use zonemesh_appliance::settings::{
-    self, GatewayPlace, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE, onegate_lack,
+    self, GatewayPlace, SuperLinkPlace, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE,
+    onegate_lack,
 };
 use zonemesh_context::keys::KEYS;
 use zonemesh_context::source::Environment;
@@ -47,7 +48,7 @@ fn message(result: Result<SuperLinkSettings, SettingsErrors>) -> String {
 fn the_least_that_is_needed_gives_settings_with_defaults() {
     let settings = superlink(&good()).expect("the settings are right");
     assert_eq!(settings.address.to_string(), "10.10.10.5");
-    assert_eq!(settings.common.token.reveal(), TOKEN_EXAMPLE);
+    assert_eq!(settings.mesh.token.reveal(), TOKEN_EXAMPLE);
     let usual = generation_of(PREFERRED).expect("it is supported").ports();
     let ports = settings.ports.or(usual);
     assert_eq!((ports.fleet, ports.for_runs()), (9092, 9093));
@@ -63,8 +64,8 @@ fn the_least_that_is_needed_gives_settings_with_defaults() {
 #[test]
 fn a_gateway_without_a_port_gets_the_usual_one() {
     for (text, gateway) in [("10.10.10.1", "10.10.10.1:51822"), ("fd00::1", "[fd00::1]:51822")] {
-        let settings = supernode(&with(&[("ONEAPP_ZONEMESH_GATEWAY", text)])).unwrap();
-        let GatewayPlace::Given(given) = settings.common.gateway else { panic!("it is given") };
+        let settings = superlink(&with(&[("ONEAPP_ZONEMESH_GATEWAY", text)])).unwrap();
+        let GatewayPlace::Given(given) = settings.mesh.gateway else { panic!("it is given") };
         assert_eq!(given.to_string(), gateway);
     }
 }
@@ -227,8 +228,8 @@ fn without_gateway(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
 
 #[test]
 fn a_vm_whose_context_names_no_gateway_asks_onegate() {
-    let settings = supernode(&without_gateway(&[])).unwrap();
-    let GatewayPlace::Published(onegate) = settings.common.gateway else { panic!("it is asked") };
+    let settings = superlink(&without_gateway(&[])).unwrap();
+    let GatewayPlace::Published(onegate) = settings.mesh.gateway else { panic!("it is asked") };
     assert_eq!(onegate.vm, "7");
 }
 
@@ -353,17 +354,75 @@ fn every_key_that_a_fix_names_is_one_that_a_companion_reads_by_its_preferred_nam
 fn a_superlink_finds_a_gateway_in_its_own_vm_and_a_supernode_does_not_look_there() {
     let none = ("ONEAPP_ZONEMESH_GATEWAY", "");
     let beside = ("ONEAPP_ZONEMESH_GATEWAY_STATUS", "/run/zonemesh-gateway/status.json");
-    let settings = superlink(&with(&[none, beside])).unwrap().common;
-    let GatewayPlace::SameVm(file) = &settings.gateway else { panic!("{:?}", settings.gateway) };
-    assert_eq!(Some(file), settings.gateway_status.as_ref());
+    let settings = superlink(&with(&[none, beside])).unwrap();
+    let GatewayPlace::SameVm(file) = &settings.mesh.gateway else { panic!("it is here") };
+    assert_eq!(Some(file), settings.common.gateway_status.as_ref());
     // Who names one means it, and READY is of both all the same.
-    let settings = superlink(&with(&[beside])).unwrap().common;
-    assert!(matches!(settings.gateway, GatewayPlace::Given(_)), "{:?}", settings.gateway);
-    assert!(settings.gateway_status.is_some());
-    let settings = supernode(&without_gateway(&[beside])).unwrap().common;
-    assert!(matches!(settings.gateway, GatewayPlace::Published(_)), "{:?}", settings.gateway);
-    assert_eq!(settings.gateway_status, None);
+    let settings = superlink(&with(&[beside])).unwrap();
+    assert!(matches!(settings.mesh.gateway, GatewayPlace::Given(_)));
+    assert!(settings.common.gateway_status.is_some());
+    let settings = supernode(&without_gateway(&[beside])).unwrap();
+    let SuperLinkPlace::Mesh(mesh) = &settings.superlink else { panic!("it has a token") };
+    assert!(matches!(mesh.gateway, GatewayPlace::Published(_)));
+    assert_eq!(settings.common.gateway_status, None);
     let wrong = message(superlink(&with(&[("ONEAPP_ZONEMESH_GATEWAY_STATUS", "status.json")])));
     assert!(wrong.contains("ONEAPP_ZONEMESH_GATEWAY_STATUS"), "{wrong}");
     assert!(wrong.contains("an absolute path"), "{wrong}");
+}
+
+/// A SuperNode without a mesh, with these changes.
+fn without_mesh(changes: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let none = [("ONEAPP_ZONEMESH_GATEWAY", ""), ("ONEAPP_ZONEMESH_TOKEN", "")];
+    let ca = zonemesh_pki::FederationCa::generate("lab", std::time::SystemTime::now());
+    let ca = ca.expect("a CA is made");
+    let ca = base64_of(ca.certificate_pem());
+    let fixed = [
+        ("ONEAPP_FL_SUPERLINK_ADDRESS", "10.10.10.5:9092"),
+        ("ONEAPP_FL_SSL_CA_CERTFILE", ca.as_str()),
+    ];
+    with(&[&none[..], &fixed, changes].concat())
+}
+
+fn base64_of(text: &str) -> String {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+#[test]
+fn a_supernode_with_an_address_and_a_ca_needs_no_token_and_no_gateway() {
+    for (given, dialled) in [
+        ("10.10.10.5:9092", "10.10.10.5:9092"),
+        ("[2001:db8::5]:8000", "[2001:db8::5]:8000"),
+        ("FL.example.org:9092", "fl.example.org:9092"),
+    ] {
+        let settings = supernode(&without_mesh(&[("ONEAPP_FL_SUPERLINK_ADDRESS", given)]));
+        let SuperLinkPlace::Fixed(superlink) = settings.unwrap().superlink else { panic!() };
+        assert_eq!(superlink.address.to_string(), dialled);
+        assert!(superlink.ca_pem.starts_with("-----BEGIN CERTIFICATE-----"));
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_superlink_without_a_mesh_is_refused_by_its_key() {
+    let now = std::time::SystemTime::now();
+    let ca = zonemesh_pki::FederationCa::generate("lab", now).unwrap();
+    let (leaf, _key) = zonemesh_standin::leaf(&ca, &[zonemesh_pki::San::Dns("a.b".into())], now);
+    let leaf = base64_of(&leaf);
+    let broken = base64_of("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    for (key, value, words) in [
+        ("ONEAPP_ZONEMESH_TOKEN", TOKEN_EXAMPLE, "given beside ONEAPP_ZONEMESH_TOKEN"),
+        ("ONEAPP_ZONEMESH_GATEWAY", "10.10.10.1", "given beside ONEAPP_ZONEMESH_GATEWAY"),
+        ("ONEAPP_FL_SSL_CA_CERTFILE", "", "ONEAPP_FL_SSL_CA_CERTFILE: is not set"),
+        ("ONEAPP_FL_SSL_CA_CERTFILE", "hunter2", "no base64 of a PEM text"),
+        ("ONEAPP_FL_SSL_CA_CERTFILE", leaf.as_str(), "is no CA certificate"),
+        ("ONEAPP_FL_SSL_CA_CERTFILE", broken.as_str(), "ONEAPP_FL_SSL_CA_CERTFILE"),
+        ("ONEAPP_FL_SUPERLINK_ADDRESS", "10.10.10.5", "it is no ADDRESS:PORT or NAME:PORT"),
+        ("ONEAPP_FL_SUPERLINK_ADDRESS", "0.0.0.0:9092", "nobody can be dialled there"),
+        ("ONEAPP_FL_SUPERLINK_ADDRESS", "", "and that is not set"),
+    ] {
+        let error =
+            supernode(&without_mesh(&[(key, value)])).err().map(|errors| errors.to_string());
+        let error = error.unwrap_or_default();
+        assert!(error.contains(words), "{key}={value}: {error}");
+    }
 }

@@ -77,7 +77,11 @@ pub(crate) fn absolute(text: &str) -> Result<(), ValueError> {
     if Path::new(text).is_absolute() { Ok(()) } else { Err(ValueError::NotAbsolute) }
 }
 
-pub(crate) fn host_port(text: &str) -> Result<(), ValueError> {
+/// A place in a network.
+///
+/// # Errors
+/// It is none.
+pub fn host_port(text: &str) -> Result<(), ValueError> {
     let is_address = text.parse::<SocketAddr>().is_ok_and(|at| at.port() != 0);
     let is_name = text.rsplit_once(':').is_some_and(|(host, port)| {
         is_name(host) && port.parse::<u16>().is_ok_and(|port| port != 0)
@@ -102,7 +106,11 @@ pub(crate) fn sans(text: &str) -> Result<(), ValueError> {
     if text.split(',').all(is_san) { Ok(()) } else { Err(ValueError::NoSans) }
 }
 
-pub(crate) fn certificate(text: &str) -> Result<(), ValueError> {
+/// A certificate as PEM in base64.
+///
+/// # Errors
+/// It is none.
+pub fn certificate(text: &str) -> Result<(), ValueError> {
     pem(text, "CERTIFICATE")
 }
 

@@ -3,11 +3,14 @@
 
 use zonemesh_context::judged::judged;
 use zonemesh_context::key::KeyEffect;
-use zonemesh_context::keys::{KEYS, gateway, mesh};
+use zonemesh_context::keys::{KEYS, flower, gateway, mesh};
 use zonemesh_context::{Appliance, ContextKey, Image, names};
 use zonemesh_core::offered::without_secrets;
 
 use crate::given::ZoneGiven;
+
+use crate::grammar::input::UserInput;
+use crate::json::JsonNode;
 
 /// Ends of names that somebody chose for a secret of their own.
 const SECRET_ENDS: [&str; 4] = ["_TOKEN", "_PASSWORD", "_SECRET", "_INVITATION"];
@@ -88,6 +91,24 @@ pub(crate) struct UnfitInput {
     pub(crate) why: String,
     pub(crate) expected: &'static str,
     pub(crate) example: &'static str,
+}
+
+/// What a SuperNode finds its SuperLink by through a gateway: refused beside an address of its own.
+pub(crate) const OF_MESH: [&str; 2] = [mesh::TOKEN.name, mesh::GATEWAY.name];
+/// What the SuperLink at an address of its own is known by.
+pub(crate) const CA_OF_ADDRESS: &str = flower::SSL_CA_CERTFILE.name;
+
+/// Whether a role's SuperNodes find their SuperLink without a mesh: by an address that stands there, or
+/// is the default of an input.
+pub(crate) fn is_without_mesh(role: &JsonNode, image: Image) -> bool {
+    let address = flower::SUPERLINK_ADDRESS.name;
+    let value = |of: Option<&JsonNode>| Some(of?.get(address)?.as_text()?.trim().to_owned());
+    let context = role.get("template_contents").and_then(|contents| contents.get("CONTEXT"));
+    let input = value(role.get("user_inputs")).and_then(|text| UserInput::parse(&text).ok());
+    let values =
+        [value(role.get("user_inputs_values")), value(context), input.map(|input| input.default)];
+    image == Image::One(Appliance::SuperNode)
+        && values.into_iter().flatten().any(|value| !value.is_empty())
 }
 
 /// Whether the value of a key is nobody else's business.

@@ -38,7 +38,8 @@ impl CertifiedSuperLink {
     pub(crate) fn begin(settings: SuperLinkSettings) -> anyhow::Result<Self> {
         let shown = onegate(&settings);
         let from = Some(settings.address);
-        let companion = Companion::begin("superlink", &settings.common, shown, from)?;
+        let companion =
+            Companion::begin("superlink", &settings.common, &settings.mesh, shown, from)?;
         let readiness = Readiness::Starting;
         let mut superlink = Self { companion, settings, registered: false, readiness };
         // Its gateway may still say of it what was true before this companion began.
@@ -62,7 +63,7 @@ impl CertifiedSuperLink {
                 Ok(identity) => return identity,
                 Err(reason) => reason,
             };
-            self.companion.reporter.blocked(&reason);
+            self.companion.vm.reporter.blocked(&reason);
             let is_away = matches!(
                 reason,
                 Reason::GatewayUnreachable { .. }
@@ -132,7 +133,7 @@ impl CertifiedSuperLink {
                 true
             }
             Err(reason) => {
-                self.companion.reporter.blocked(&reason);
+                self.companion.vm.reporter.blocked(&reason);
                 false
             }
         }
@@ -143,7 +144,7 @@ impl CertifiedSuperLink {
             // Silence is as good: the gateway's peers find a closed port.
             let _ = tokio::time::timeout(LAST_REPORT, self.tell(Readiness::Stopped)).await;
         }
-        self.companion.runner.stop().await;
-        self.companion.reporter.enter(CompanionState::Stopped);
+        self.companion.vm.runner.stop().await;
+        self.companion.vm.reporter.enter(CompanionState::Stopped);
     }
 }

@@ -35,8 +35,8 @@ pub(crate) async fn run(settings: SuperLinkSettings) -> anyhow::Result<Exit> {
 async fn work(superlink: &mut CertifiedSuperLink) -> anyhow::Result<()> {
     let flower = superlink.companion.installed().await;
     let settings = superlink.settings.clone();
-    let owner = superlink.companion.owner;
-    let home = superlink.companion.home.clone();
+    let owner = superlink.companion.vm.owner;
+    let home = superlink.companion.vm.home.clone();
     let inputs = SuperLinkInputs { settings: &settings, owner, flower, home: &home };
     distinct_ports(inputs.ports())?;
     for purpose in inputs.without_effect() {
@@ -53,28 +53,28 @@ async fn work(superlink: &mut CertifiedSuperLink) -> anyhow::Result<()> {
     let mut identity = superlink.first_identity(&inputs).await;
     loop {
         superlink.companion.trusts(&[identity.ca()]);
-        superlink.companion.reporter.ca(&identity.ca_pem);
+        superlink.companion.vm.reporter.ca(&identity.ca_pem);
         if settings.authenticates && !identity.names_supernodes {
             tracing::warn!(
                 "the gateway is of a release that names no SuperNodes: they are not asked for keys"
             );
         }
         let plan = inputs.plan(Some(&identity));
-        if let Err(reason) = superlink.companion.start(&plan, &inputs.fleet().to_string()) {
-            superlink.companion.reporter.blocked(&reason);
-            tokio::time::sleep(superlink.companion.runner.next_try()).await;
+        if let Err(reason) = superlink.companion.vm.start(&plan, &inputs.fleet().to_string()) {
+            superlink.companion.vm.reporter.blocked(&reason);
+            tokio::time::sleep(superlink.companion.vm.runner.next_try()).await;
             continue;
         }
         match ServingFlower::begin(&inputs, &identity)?.follow(superlink).await? {
             FlowerEnd::Exited(exit) => {
-                let wait = superlink.companion.note_end(exit);
+                let wait = superlink.companion.vm.note_end(exit);
                 superlink.tell(Readiness::Starting).await;
                 tokio::time::sleep(wait).await;
             }
             FlowerEnd::Renewed(renewed) => {
                 tracing::info!("new certificate: flower is restarted");
                 superlink.tell(Readiness::Starting).await;
-                superlink.companion.runner.stop().await;
+                superlink.companion.vm.runner.stop().await;
                 identity = *renewed;
             }
         }
@@ -95,7 +95,7 @@ pub(crate) async fn print_plan(settings: SuperLinkSettings) -> anyhow::Result<Ex
             let inputs = SuperLinkInputs { settings: &settings, owner, flower, home: &home };
             distinct_ports(inputs.ports())?;
             let file = SetFile::Read(inputs.state().authority_set());
-            let gateway = LocalGateway::new(&settings.common, file);
+            let gateway = LocalGateway::new(&settings.common, &settings.mesh, file);
             let gateway = gateway.calling_from(Some(settings.address));
             gateway.runs(flower);
             let asked = gateway.resolve().await.map(drop);

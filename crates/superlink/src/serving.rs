@@ -115,7 +115,7 @@ impl<'a> ServingFlower<'a> {
                 ServingEvent::Renew => match superlink.certify(self.inputs).await {
                     Ok(renewed) => return Ok(FlowerEnd::Renewed(Box::new(renewed))),
                     Err(reason) => {
-                        superlink.companion.reporter.blocked(&reason);
+                        superlink.companion.vm.reporter.blocked(&reason);
                         self.next_renewal = Instant::now() + self.retry.wait();
                     }
                 },
@@ -135,7 +135,7 @@ impl<'a> ServingFlower<'a> {
         let starting = self.served.readiness == Readiness::Starting;
         let mut news = self.admissions.as_ref().map(|kept| kept.news.clone());
         Ok(tokio::select! {
-            exit = companion.runner.ended() => ServingEvent::Exited(exit),
+            exit = companion.vm.runner.ended() => ServingEvent::Exited(exit),
             () = sleep_until(self.next_probe), if starting => ServingEvent::Probe,
             () = sleep_until(self.next_report_at), if next != NextReport::Nothing => ServingEvent::Report(next),
             () = sleep_until(self.next_renewal) => ServingEvent::Renew,
@@ -173,7 +173,11 @@ impl<'a> ServingFlower<'a> {
             Err(reason) => {
                 if self.begun.elapsed() > PATIENCE {
                     let (endpoint, problem) = (self.inputs.fleet(), reason.to_string());
-                    superlink.companion.reporter.blocked(&Reason::NotServing { endpoint, problem });
+                    superlink
+                        .companion
+                        .vm
+                        .reporter
+                        .blocked(&Reason::NotServing { endpoint, problem });
                 }
                 self.next_probe = Instant::now() + PROBE_EVERY;
             }
@@ -196,12 +200,12 @@ impl<'a> ServingFlower<'a> {
         let watched = companion.watched.borrow().clone();
         let serving = self.served.readiness == Readiness::Ready;
         match &watched.trouble() {
-            Some(reason) => companion.reporter.blocked(reason),
+            Some(reason) => companion.vm.reporter.blocked(reason),
             None if serving && shows_it(&watched, &self.served) => {
-                self.is_known(&mut companion.reporter);
+                self.is_known(&mut companion.vm.reporter);
                 match admissions {
-                    Some(reason) => companion.reporter.blocked(&reason),
-                    None => companion.reporter.cleared(),
+                    Some(reason) => companion.vm.reporter.blocked(&reason),
+                    None => companion.vm.reporter.cleared(),
                 }
             }
             None => {}
@@ -227,7 +231,7 @@ impl<'a> ServingFlower<'a> {
         if superlink.tell(readiness).await {
             self.told();
             if readiness == Readiness::Ready {
-                self.is_known(&mut superlink.companion.reporter);
+                self.is_known(&mut superlink.companion.vm.reporter);
             }
         } else {
             self.next_report_at = Instant::now() + self.retry.wait();
@@ -256,7 +260,7 @@ impl<'a> ServingFlower<'a> {
             }
             Ok(identity) => Some(identity),
             Err(reason) => {
-                superlink.companion.reporter.blocked(&reason);
+                superlink.companion.vm.reporter.blocked(&reason);
                 self.next_report_at = Instant::now() + self.retry.wait();
                 None
             }

@@ -5,6 +5,7 @@
 //! pass: that is tried again. Specification: docs/ARCHITECTURE.md.
 
 mod decision;
+mod fixed;
 mod plan;
 mod run;
 mod spent_keys;

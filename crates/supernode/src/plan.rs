@@ -15,7 +15,7 @@ use zonemesh_appliance::partition::{Partition, PartitionSource};
 use zonemesh_appliance::plan::{LaunchPlan, PlannedFile, PrintedReason, shim_file, state_folders};
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::runner::child::Program;
-use zonemesh_appliance::settings::SuperNodeSettings;
+use zonemesh_appliance::settings::{FixedSuperLink, SuperNodeSettings};
 use zonemesh_appliance::state_folder::StateFolder;
 use zonemesh_core::name::FederationName;
 
@@ -29,8 +29,8 @@ pub(crate) struct SuperNodeInputs<'a> {
 
 /// The SuperLink that Flower is started for.
 pub(crate) struct StartedFor<'a> {
-    /// Its address.
-    pub(crate) endpoint: SocketAddr,
+    /// Where it is dialled: ADDRESS:PORT or NAME:PORT.
+    pub(crate) endpoint: String,
     /// The CA certificates to trust.
     pub(crate) ca_pems: Vec<&'a str>,
     /// It admits by keys.
@@ -39,7 +39,14 @@ pub(crate) struct StartedFor<'a> {
 
 impl<'a> StartedFor<'a> {
     pub(crate) fn new(endpoint: SocketAddr, superlink: &'a RegisteredSuperLink) -> Self {
+        let endpoint = endpoint.to_string();
         Self { endpoint, ca_pems: superlink.ca_pems(), by_key: superlink.authenticates }
+    }
+
+    /// The one that CONTEXT names; nobody registers a key there.
+    pub(crate) fn fixed(superlink: &'a FixedSuperLink) -> Self {
+        let endpoint = superlink.address.to_string();
+        Self { endpoint, ca_pems: vec![&superlink.ca_pem], by_key: false }
     }
 }
 
@@ -72,7 +79,7 @@ impl SuperNodeInputs<'_> {
         started: &StartedFor<'_>,
         partition: Option<Partition>,
     ) -> LaunchPlan {
-        let superlink = started.endpoint;
+        let superlink = started.endpoint.clone();
         let state = StateFolder::new(&self.settings.common.state_dir);
         let ca_file = state.tls().join("ca.pem");
         let contents: String =
@@ -225,6 +232,8 @@ mod tests {
             let value = match key.name {
                 // Its SuperLink is another, and its files are another user's.
                 "ONEAPP_ZONEMESH_FEDERATION" | "ONEAPP_ZONEMESH_FLOWER_USER" => continue,
+                // They are for a SuperLink without a mesh, which is another.
+                "ONEAPP_FL_SUPERLINK_ADDRESS" | "ONEAPP_FL_SSL_CA_CERTFILE" => continue,
                 "ONEAPP_ZONEMESH_TOKEN" => continue,
                 "ONEAPP_ZONEMESH_STATE_DIR" => "/srv/state",
                 "ONEAPP_ZONEMESH_FLOWER_BIN" => "/srv/flower/bin",

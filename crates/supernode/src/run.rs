@@ -22,7 +22,7 @@ use zonemesh_appliance::plan::LaunchPlan;
 use zonemesh_appliance::preflight;
 use zonemesh_appliance::reason::Reason;
 use zonemesh_appliance::reporter::CompanionState;
-use zonemesh_appliance::settings::SuperNodeSettings;
+use zonemesh_appliance::settings::{SuperLinkPlace, SuperNodeSettings};
 use zonemesh_appliance::startup;
 use zonemesh_appliance::state_folder::StateFolder;
 use zonemesh_core::companion::{ReportedState, SuperNodeState};
@@ -30,6 +30,7 @@ use zonemesh_core::exit::{Exit, error_line};
 use zonemesh_core::record::{NodeKeyDigest, node_key_digest};
 
 use crate::decision::{FlowerDecision, SuperNodeHere, decide};
+use crate::fixed;
 use crate::plan::{PrintedSuperNodePlan, StartedFor, SuperNodeInputs, home};
 use crate::spent_keys::{SpentKey, SpentKeys};
 use crate::started::{FlowerStanding, StartedFlower};
@@ -46,7 +47,11 @@ const KEY_EVERY: Duration = Duration::from_secs(10);
 /// # Errors
 /// Settings that cannot work on this machine, or a system that gives no signals.
 pub(crate) async fn run(settings: SuperNodeSettings) -> anyhow::Result<Exit> {
-    let mut companion = Companion::begin("supernode", &settings.common, None, None)?;
+    let mesh = match &settings.superlink {
+        SuperLinkPlace::Mesh(mesh) => mesh,
+        SuperLinkPlace::Fixed(superlink) => return fixed::run(&settings, superlink).await,
+    };
+    let mut companion = Companion::begin("supernode", &settings.common, mesh, None, None)?;
     tokio::select! {
         failed = work(&mut companion, &settings) => failed?,
         stopped = startup::stop_signal() => stopped?,
@@ -61,12 +66,12 @@ async fn work(companion: &mut Companion, settings: &SuperNodeSettings) -> anyhow
     let key = first_key(companion, &file).await;
     companion.public_key.clone_from(&key.public);
     let flower = companion.installed().await;
-    let home = companion.home.clone();
-    let owner = companion.owner;
+    let home = companion.vm.home.clone();
+    let owner = companion.vm.owner;
     let inputs = SuperNodeInputs { settings, owner, flower, home: &home };
     let spent = SpentKeys::new(is_new || key.instead_of.is_some());
     if let Some(problem) = key.instead_of {
-        companion.reporter.blocked(&Reason::NodeKeyReplaced { problem });
+        companion.vm.reporter.blocked(&Reason::NodeKeyReplaced { problem });
     }
     let next_check = Instant::now();
     let mut supernode =
@@ -77,11 +82,11 @@ async fn work(companion: &mut Companion, settings: &SuperNodeSettings) -> anyhow
 /// The key that Flower knows this SuperNode by; a disk that is full may have room again.
 async fn first_key(companion: &mut Companion, file: &Path) -> NodeKey {
     loop {
-        match NodeKey::kept(file, companion.owner) {
+        match NodeKey::kept(file, companion.vm.owner) {
             Ok(key) => return key,
             Err(error) => {
                 let problem = error_line(&error);
-                companion.reporter.blocked(&Reason::Files { problem });
+                companion.vm.reporter.blocked(&Reason::Files { problem });
             }
         }
         sleep(KEY_EVERY).await;
@@ -90,8 +95,8 @@ async fn first_key(companion: &mut Companion, file: &Path) -> NodeKey {
 
 /// Stops Flower and says goodbye. Silence is as good: its gateway finds it gone.
 async fn stop(companion: &mut Companion) {
-    companion.runner.stop().await;
-    companion.reporter.enter(CompanionState::Stopped);
+    companion.vm.runner.stop().await;
+    companion.vm.reporter.enter(CompanionState::Stopped);
     let state = ReportedState::SuperNode(SuperNodeState::Stopped);
     let _ = tokio::time::timeout(LAST_REPORT, companion.tell(state)).await;
 }
@@ -136,7 +141,7 @@ impl SupervisedSuperNode<'_> {
             match self.wake(decision).await? {
                 SuperNodeEvent::Seen => {}
                 SuperNodeEvent::Ended(exit) => {
-                    let wait = self.companion.note_end(exit);
+                    let wait = self.companion.vm.note_end(exit);
                     self.running = None;
                     self.next_check = Instant::now() + wait;
                 }
@@ -155,7 +160,7 @@ impl SupervisedSuperNode<'_> {
         self.companion.node_id = known.or(self.companion.node_id);
         let now = Instant::now();
         let standing = self.running.as_mut().map(|running| running.look(watched, key, now));
-        let reporter = &mut self.companion.reporter;
+        let reporter = &mut self.companion.vm.reporter;
         let is_ready = reporter.status().state == CompanionState::Ready;
         match &standing {
             Some(FlowerStanding::Ready) if !is_ready => reporter.enter(CompanionState::Ready),
@@ -180,16 +185,16 @@ impl SupervisedSuperNode<'_> {
         watched: &WatchedFederation,
         inputs: &SuperNodeInputs<'_>,
     ) -> anyhow::Result<()> {
-        if self.companion.runner.is_running() {
-            self.companion.runner.stop().await;
+        if self.companion.vm.runner.is_running() {
+            self.companion.vm.runner.stop().await;
             self.running = None;
-            self.companion.reporter.enter(CompanionState::Waiting);
+            self.companion.vm.reporter.enter(CompanionState::Waiting);
         }
         let now = Instant::now();
         match (self.spent.next(now), watched.shown.superlink()) {
             (SpentKey::Taken(due), Some(superlink)) => {
                 let (zone, within_s) = (superlink.zone.clone(), (due - now).as_secs() + 1);
-                self.companion.reporter.blocked(&Reason::NodeKeyTaken { zone, within_s });
+                self.companion.vm.reporter.blocked(&Reason::NodeKeyTaken { zone, within_s });
                 let mut watched = self.companion.watched.clone();
                 tokio::select! {
                     () = sleep_until(due) => {}
@@ -204,7 +209,7 @@ impl SupervisedSuperNode<'_> {
     }
 
     async fn change_key(&mut self, inputs: &SuperNodeInputs<'_>) {
-        self.companion.reporter.enter(CompanionState::Waiting);
+        self.companion.vm.reporter.enter(CompanionState::Waiting);
         let file = StateFolder::new(&inputs.settings.common.state_dir).node_key();
         let problem = "its SuperLink has unregistered it, and Flower takes no key twice".to_owned();
         match NodeKey::anew(&file, inputs.owner, problem.clone()) {
@@ -212,11 +217,11 @@ impl SupervisedSuperNode<'_> {
                 self.companion.public_key = key.public;
                 self.companion.node_id = None;
                 self.spent.replaced();
-                self.companion.reporter.blocked(&Reason::NodeKeyReplaced { problem });
+                self.companion.vm.reporter.blocked(&Reason::NodeKeyReplaced { problem });
             }
             Err(error) => {
                 let problem = error_line(&error);
-                self.companion.reporter.blocked(&Reason::Files { problem });
+                self.companion.vm.reporter.blocked(&Reason::Files { problem });
                 sleep(KEY_EVERY).await;
             }
         }
@@ -232,7 +237,7 @@ impl SupervisedSuperNode<'_> {
             _ => (false, SuperNodeEvent::Seen),
         };
         Ok(tokio::select! {
-            exit = self.companion.runner.ended() => SuperNodeEvent::Ended(exit),
+            exit = self.companion.vm.runner.ended() => SuperNodeEvent::Ended(exit),
             () = sleep_until(settles_at.unwrap_or_else(Instant::now)), if settles_at.is_some() => {
                 SuperNodeEvent::Seen
             }
@@ -250,7 +255,7 @@ impl SupervisedSuperNode<'_> {
         let checked = passes(&self.companion.gateway, superlink, inputs).await;
         let reason = checked.err().unwrap_or_else(|| not_registered(superlink));
         self.waits_for_key = matches!(reason, Reason::NodeNotRegistered { .. });
-        self.companion.reporter.blocked(&reason);
+        self.companion.vm.reporter.blocked(&reason);
         self.next_check = Instant::now() + CHECK_EVERY;
     }
 
@@ -267,18 +272,18 @@ impl SupervisedSuperNode<'_> {
         let (endpoint, partition) = match checked {
             Ok(checked) => checked,
             Err(reason) => {
-                self.companion.reporter.blocked(&reason);
+                self.companion.vm.reporter.blocked(&reason);
                 self.next_check = Instant::now() + CHECK_EVERY;
                 return;
             }
         };
-        if self.companion.runner.is_running() {
+        if self.companion.vm.runner.is_running() {
             tracing::info!(%endpoint, "the SuperLink's address or CA set is another: flower is restarted");
-            self.companion.runner.stop().await;
+            self.companion.vm.runner.stop().await;
             self.running = None;
         }
         let plan = inputs.plan(&StartedFor::new(endpoint, superlink), partition);
-        match self.companion.start(&plan, &endpoint.to_string()) {
+        match self.companion.vm.start(&plan, &endpoint.to_string()) {
             Ok(()) => {
                 let now = Instant::now();
                 let key = node_key_digest(&self.companion.public_key);
@@ -287,8 +292,8 @@ impl SupervisedSuperNode<'_> {
                 self.next_check = now;
             }
             Err(reason) => {
-                self.companion.reporter.blocked(&reason);
-                self.next_check = Instant::now() + self.companion.runner.next_try();
+                self.companion.vm.reporter.blocked(&reason);
+                self.next_check = Instant::now() + self.companion.vm.runner.next_try();
             }
         }
     }
@@ -300,7 +305,7 @@ fn not_registered(superlink: &RegisteredSuperLink) -> Reason {
 
 /// Where the SuperNode is, as its gateway is told.
 fn reported(companion: &Companion) -> ReportedState {
-    ReportedState::SuperNode(match companion.reporter.status().state {
+    ReportedState::SuperNode(match companion.vm.reporter.status().state {
         CompanionState::Waiting => SuperNodeState::Waiting,
         CompanionState::Starting => SuperNodeState::Connecting,
         CompanionState::Ready => SuperNodeState::Running,
@@ -333,10 +338,14 @@ async fn passes(
 /// # Errors
 /// TLS cannot be set up, or standard output is closed.
 pub(crate) async fn print_plan(settings: SuperNodeSettings) -> anyhow::Result<Exit> {
+    let mesh = match &settings.superlink {
+        SuperLinkPlace::Mesh(mesh) => mesh,
+        SuperLinkPlace::Fixed(superlink) => return fixed::print_plan(&settings, superlink).await,
+    };
     let owner = settings.common.flower_user.as_deref().map(FileOwner::of_user).transpose()?;
     let wanted = settings.common.flower_version;
     let state = StateFolder::new(&settings.common.state_dir);
-    let gateway = LocalGateway::new(&settings.common, SetFile::Read(state.authority_set()));
+    let gateway = LocalGateway::new(&settings.common, mesh, SetFile::Read(state.authority_set()));
     let home = home(&settings).passing_on(|name| settings.common.passed_on(name));
     let (version, plan) = match installed_flower(&home, owner, wanted).await {
         Ok(flower) => {

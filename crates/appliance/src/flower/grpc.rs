@@ -62,7 +62,7 @@ impl FlowerGeneration for GrpcFlower {
 
     fn supernode_arguments(&self, supernode: &SuperNodeArguments) -> Vec<String> {
         let mut arguments = vec![
-            ("--superlink", supernode.superlink.to_string()),
+            ("--superlink", supernode.superlink.clone()),
             ("--root-certificates", path_text(&supernode.ca_file)),
             ("--clientappio-api-address", loopback(supernode.clientappio_port)),
         ];

@@ -54,7 +54,7 @@ impl FlowerGeneration for HttpFlower {
 
     fn supernode_arguments(&self, supernode: &SuperNodeArguments) -> Vec<String> {
         let mut arguments = vec![
-            ("--superlink", supernode.superlink.to_string()),
+            ("--superlink", supernode.superlink.clone()),
             ("--root-certificates", path_text(&supernode.ca_file)),
             ("--host", "127.0.0.1".to_owned()),
             ("--port", supernode.clientappio_port.to_string()),

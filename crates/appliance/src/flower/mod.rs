@@ -15,7 +15,7 @@ mod version;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use zonemesh_api::keepalive::Keepalive;
@@ -136,8 +136,8 @@ pub struct SuperLinkArguments {
 /// What a SuperNode is started with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SuperNodeArguments {
-    /// The SuperLink's Fleet address.
-    pub superlink: SocketAddr,
+    /// Where the SuperLink's Fleet API is: ADDRESS:PORT or NAME:PORT.
+    pub superlink: String,
     /// The federation's CA certificates.
     pub ca_file: PathBuf,
     /// On loopback.

@@ -38,7 +38,7 @@ pub use watched::{ShownFederation, WatchedFederation};
 use crate::flower::InstalledFlower;
 use crate::reason::Reason;
 use crate::routes;
-use crate::settings::CompanionSettings;
+use crate::settings::{CompanionSettings, MeshSettings};
 use at::{ConnectedGateway, GatewayAt};
 use newest::NewestSet;
 use pin::PinnedZone;
@@ -87,11 +87,11 @@ pub struct IssuedCertificate {
 impl LocalGateway {
     /// The gateway of these settings. Connects only when called.
     #[must_use]
-    pub fn new(settings: &CompanionSettings, file: SetFile) -> Self {
+    pub fn new(settings: &CompanionSettings, mesh: &MeshSettings, file: SetFile) -> Self {
         Self {
-            place: PlaceOfGateway::new(settings, &file),
+            place: PlaceOfGateway::new(&mesh.gateway, &settings.state_dir, &file),
             federation: settings.federation.clone(),
-            token: settings.token.clone(),
+            token: mesh.token.clone(),
             role: settings.role,
             newest: Arc::new(Mutex::new(NewestSet::new(file))),
             onegate: None,

@@ -19,7 +19,7 @@ use crate::files::write_atomic;
 use crate::gateway_status::GatewayStatus;
 use crate::onegate::OneGate;
 use crate::reason::Reason;
-use crate::settings::{CompanionSettings, GatewayPlace};
+use crate::settings::GatewayPlace;
 use crate::state_folder::StateFolder;
 
 /// What came of one step.
@@ -49,12 +49,12 @@ pub(super) struct SearchedGateway {
 
 impl PlaceOfGateway {
     /// What was kept is read by everybody, and written by whoever may write.
-    pub(super) fn new(settings: &CompanionSettings, file: &SetFile) -> Self {
-        match &settings.gateway {
+    pub(super) fn new(place: &GatewayPlace, state_dir: &Path, file: &SetFile) -> Self {
+        match place {
             GatewayPlace::Given(address) => Self::Given(*address),
             GatewayPlace::SameVm(status) => Self::SameVm(status.clone()),
             GatewayPlace::Published(onegate) => {
-                let path = StateFolder::new(&settings.state_dir).gateway_address();
+                let path = StateFolder::new(state_dir).gateway_address();
                 let known = std::fs::read_to_string(&path).ok();
                 let known = known.and_then(|text| text.trim().parse().ok());
                 let kept = matches!(file, SetFile::Kept(_)).then_some(path);

@@ -6,13 +6,13 @@
 //! HTTP/2 over TLS for gRPC; from 1.40 on HTTP/1.1, where its health and its version can be asked
 //! for. It refuses to start or stop anything.
 
+mod fixed;
 mod http;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -21,11 +21,27 @@ use zonemesh_core::name::FederationName;
 use zonemesh_core::record::FlowerTransport;
 use zonemesh_pki::{OfferedProtocol, Probe, ProbeFailure, San};
 
+pub use fixed::{check_fixed, places};
+
 use crate::flower::{InstalledFlower, spoken};
 use crate::reason::{Reason, check_clock};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// Where is dialled, and as whom.
+#[derive(Debug, Clone)]
+struct DialledPlace {
+    at: SocketAddr,
+    /// What the certificate must be for.
+    host: San,
+}
+
+impl From<SocketAddr> for DialledPlace {
+    fn from(at: SocketAddr) -> Self {
+        Self { at, host: San::Ip(at.ip()) }
+    }
+}
 
 /// Checks everything that must hold before Flower starts, and gives the address it will dial.
 ///
@@ -49,7 +65,7 @@ pub async fn check(
     let mut first_failure = None;
     for address in &superlink.addresses {
         let endpoint = SocketAddr::new(*address, superlink.fleet_port);
-        match passes(endpoint, &probe, ours).await {
+        match passes(&endpoint.into(), &probe, ours).await {
             Ok(()) => return Ok(endpoint),
             Err(reason) => first_failure = first_failure.or(Some(reason)),
         }
@@ -86,14 +102,18 @@ fn same_version(superlinks: &str, ours: InstalledFlower) -> Result<(), Reason> {
     })
 }
 
-async fn passes(endpoint: SocketAddr, probe: &Probe, ours: InstalledFlower) -> Result<(), Reason> {
+async fn passes(
+    dialled: &DialledPlace,
+    probe: &Probe,
+    ours: InstalledFlower,
+) -> Result<(), Reason> {
     let transport = ours.generation.transport();
-    dial(endpoint, probe, transport).await?;
+    dial_as(dialled, probe, transport).await?;
     if transport != FlowerTransport::Http {
         return Ok(());
     }
     // What was registered may be another process than the one that has the port now.
-    match version_told(endpoint, probe).await {
+    match version_told(dialled, probe).await {
         Some(told) => same_version(&told, ours),
         None => Ok(()),
     }
@@ -109,9 +129,18 @@ pub async fn dial(
     probe: &Probe,
     transport: FlowerTransport,
 ) -> Result<(), Reason> {
+    dial_as(&endpoint.into(), probe, transport).await
+}
+
+async fn dial_as(
+    dialled: &DialledPlace,
+    probe: &Probe,
+    transport: FlowerTransport,
+) -> Result<(), Reason> {
+    let endpoint = dialled.at;
     let not_flower = |problem| Reason::NotTls { endpoint, problem };
     if transport == FlowerTransport::Http {
-        let stream = connect(endpoint, probe, OfferedProtocol::None).await?;
+        let stream = connect(dialled, probe, OfferedProtocol::None).await?;
         let answer = http::get(stream, endpoint, "/health").await;
         return match answer.map(|answer| answer.status) {
             Ok(200) => Ok(()),
@@ -119,7 +148,7 @@ pub async fn dial(
             Err(error) => Err(not_flower(error.to_string())),
         };
     }
-    let stream = connect(endpoint, probe, OfferedProtocol::Http2).await?;
+    let stream = connect(dialled, probe, OfferedProtocol::Http2).await?;
     match stream.get_ref().1.alpn_protocol() {
         Some(b"h2") => Ok(()),
         _ => Err(not_flower("it does not offer HTTP/2".to_owned())),
@@ -127,26 +156,27 @@ pub async fn dial(
 }
 
 /// The version that a SuperLink of the HTTP generation tells of itself. A front may keep it back.
-async fn version_told(endpoint: SocketAddr, probe: &Probe) -> Option<String> {
-    let stream = connect(endpoint, probe, OfferedProtocol::None).await.ok()?;
-    let answer = http::get(stream, endpoint, "/openapi.json").await.ok()?;
+async fn version_told(dialled: &DialledPlace, probe: &Probe) -> Option<String> {
+    let stream = connect(dialled, probe, OfferedProtocol::None).await.ok()?;
+    let answer = http::get(stream, dialled.at, "/openapi.json").await.ok()?;
     let described: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
     described["info"]["version"].as_str().map(str::to_owned)
 }
 
 /// A TLS connection as Flower would have it.
 async fn connect(
-    endpoint: SocketAddr,
+    dialled: &DialledPlace,
     probe: &Probe,
     offered: OfferedProtocol,
 ) -> Result<TlsStream<TcpStream>, Reason> {
+    let endpoint = dialled.at;
     let unreachable = |problem| Reason::SuperLinkUnreachable { endpoint, problem };
     let stream = match tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(endpoint)).await {
         Ok(Ok(stream)) => stream,
         Ok(Err(error)) => return Err(unreachable(error.to_string())),
         Err(_elapsed) => return Err(unreachable(no_answer("TCP", CONNECT_TIMEOUT))),
     };
-    let handshake = handshake(endpoint, stream, probe, offered);
+    let handshake = handshake(dialled, stream, probe, offered);
     match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
         Ok(result) => result,
         Err(_elapsed) => {
@@ -160,21 +190,24 @@ fn no_answer(protocol: &str, timeout: Duration) -> String {
 }
 
 async fn handshake(
-    endpoint: SocketAddr,
+    dialled: &DialledPlace,
     stream: TcpStream,
     probe: &Probe,
     offered: OfferedProtocol,
 ) -> Result<TlsStream<TcpStream>, Reason> {
+    let endpoint = dialled.at;
     let (config, shown) = probe
         .client_config(offered)
         .map_err(|error| Reason::CaSet { problem: error.to_string() })?;
     let connector = TlsConnector::from(Arc::clone(&config));
-    let connected = connector.connect(ServerName::from(endpoint.ip()), stream).await;
+    let name = dialled.host.to_server_name();
+    let name = name.map_err(|error| Reason::NotTls { endpoint, problem: error.to_string() })?;
+    let connected = connector.connect(name, stream).await;
     let chain = shown.certificates();
     if !chain.is_empty() {
         // Also after a handshake that succeeded: Flower looks at the CA's dates, rustls does not.
         probe
-            .check(&San::Ip(endpoint.ip()), &chain, SystemTime::now())
+            .check(&dialled.host, &chain, SystemTime::now())
             .map_err(|failure| Reason::Certificate { endpoint, failure })?;
     }
     connected.map_err(|error| match chain.is_empty() {

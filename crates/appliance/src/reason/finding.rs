@@ -1,6 +1,6 @@
 //! A companion's reasons as findings: the code of the product's one list, evidence and fix as data.
 //!
-//! It promises that a reason says the same as its finding. It refuses to know who shows it.
+//! It promises that a reason says the same as its finding, but where no gateway is. It refuses to know who shows it.
 
 use zonemesh_core::finding::{Evidence, Finding, Subject};
 use zonemesh_pki::ProbeFailure;
@@ -75,6 +75,7 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
         Reason::VersionMismatch { ours, superlinks, .. } => {
             vec![Evidence::Version(ours.clone()), Evidence::TheirVersion(superlinks.clone())]
         }
+        Reason::FixedSuperLink { address, problem, .. } => vec![at(address), because(problem)],
         Reason::FlowerEnded { exit } => vec![because(exit)],
         Reason::FlowerUnsupported { version } => {
             vec![Evidence::Version(version.to_string()), Evidence::Expected(supported_lines())]
@@ -114,6 +115,7 @@ fn better_fix(reason: &Reason) -> Option<String> {
             "in the SuperLink's VM: is flower-superlink listening on {endpoint}? between: `zonemesh peers`, firewalls"
         )),
         Reason::RegistrationRefused { next, .. } => next.clone(),
+        Reason::FixedSuperLink { fix, .. } => Some((*fix).to_owned()),
         Reason::ZoneLeft { .. } => Some(
             "nothing to do here; to come back, on the gateway: `zonemesh zone join` with a new invitation"
                 .to_owned(),

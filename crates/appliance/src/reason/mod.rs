@@ -257,19 +257,31 @@ pub enum Reason {
         /// What came instead.
         problem: String,
     },
-    /// CONTEXT has no node config, and OneGate does not say which part of its role's data this VM
-    /// has.
+    /// CONTEXT has no node config, and OneGate does not say which part of its role's data this VM has.
     #[error("this VM's partition is not known yet: {problem}")]
     PartitionUnknown {
         /// What OneGate said, or did not.
         problem: String,
     },
-    /// This VM has no route of its own to what lies behind its gateway, or another's stands against
-    /// it.
+    /// This VM has no route of its own to what lies behind its gateway, or another's stands against it.
     #[error("{problem}")]
     RouteNotSet {
         /// Which, and why.
         problem: String,
+    },
+    /// The SuperLink that CONTEXT names cannot be used.
+    #[error("the SuperLink at {address}: {problem}")]
+    FixedSuperLink {
+        /// Where it is said to be.
+        address: String,
+        /// What is the matter, in the product's one list.
+        code: Code,
+        /// What was seen.
+        problem: String,
+        /// What to do where no gateway certifies.
+        fix: &'static str,
+        /// Waiting is of no use: this VM's CONTEXT must change.
+        is_refused: bool,
     },
     /// No zone has registered a SuperLink for this federation.
     #[error("no zone has registered a SuperLink for the federation {federation} yet")]
@@ -325,6 +337,7 @@ impl Reason {
             Self::NotServing { .. } => Code::NotServing,
             Self::PartitionUnknown { .. } => Code::PartitionUnknown,
             Self::RouteNotSet { .. } => Code::RouteNotSet,
+            Self::FixedSuperLink { code, .. } => *code,
             Self::NodeKeyReplaced { .. } => Code::NodeKeyReplaced,
             Self::NodeKeyTaken { .. } => Code::NodeKeyTaken,
             Self::NodeNotRegistered { .. } => Code::NodeNotRegistered,
@@ -352,6 +365,7 @@ impl Reason {
             | Self::FlowerPrograms { .. }
             | Self::FlowerUnsupported { .. } => true,
             Self::GatewayUnproven { is_other, .. } => *is_other,
+            Self::FixedSuperLink { is_refused, .. } => *is_refused,
             Self::GatewayUnreachable { .. }
             | Self::FoundGatewayUnreachable { .. }
             | Self::GatewayNotFound { .. }

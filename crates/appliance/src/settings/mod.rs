@@ -5,6 +5,7 @@
 //! row of [`zonemesh_context::keys`], and a field and a line that reads it here; then its use.
 
 mod checks;
+mod fixed;
 mod fleet;
 pub mod log_wish;
 mod onegate_keys;
@@ -34,6 +35,7 @@ use crate::onegate::OneGate;
 use fleet::FleetPlace;
 
 pub(crate) use checks::gateway as local_api_address;
+pub use fixed::{FixedAddress, FixedSuperLink};
 pub use fleet::distinct_ports;
 pub use onegate_keys::{onegate_lack, read as onegate};
 
@@ -55,6 +57,24 @@ pub enum GatewayPlace {
     SameVm(PathBuf),
 }
 
+/// The zone's gateway.
+#[derive(Debug, Clone)]
+pub struct MeshSettings {
+    /// Its local API.
+    pub gateway: GatewayPlace,
+    /// Which zone it must be of, and what proves this VM to it.
+    pub token: VmToken,
+}
+
+/// How a SuperNode finds its SuperLink.
+#[derive(Debug, Clone)]
+pub enum SuperLinkPlace {
+    /// The zone's gateway says where it is, and which CA to trust.
+    Mesh(MeshSettings),
+    /// CONTEXT does.
+    Fixed(FixedSuperLink),
+}
+
 /// What both companions are told.
 #[derive(Debug, Clone)]
 pub struct CompanionSettings {
@@ -62,12 +82,8 @@ pub struct CompanionSettings {
     pub role: VmRole,
     /// Name of the federation.
     pub federation: FederationName,
-    /// The gateway's local API.
-    pub gateway: GatewayPlace,
     /// The status file of the gateway's companion, if that runs in this VM, too.
     pub gateway_status: Option<PathBuf>,
-    /// Which zone the gateway must be of, and what proves this VM to it.
-    pub token: VmToken,
     /// Folder of Flower's programs.
     pub flower_bin: PathBuf,
     /// User that Flower runs as.
@@ -89,6 +105,8 @@ pub struct CompanionSettings {
 pub struct SuperLinkSettings {
     /// What both companions are told.
     pub common: CompanionSettings,
+    /// The zone's gateway.
+    pub mesh: MeshSettings,
     /// This VM's address in its zone.
     pub address: IpAddr,
     /// OneGate proves to the gateway which VM this is.
@@ -106,6 +124,8 @@ pub struct SuperLinkSettings {
 pub struct SuperNodeSettings {
     /// What both companions are told.
     pub common: CompanionSettings,
+    /// How the SuperLink is found.
+    pub superlink: SuperLinkPlace,
     /// For the ClientApps.
     pub node_config: Option<String>,
     /// The ports that are given; the others are Flower's.
@@ -117,18 +137,21 @@ pub struct SuperNodeSettings {
 /// # Errors
 /// Every key that is missing or wrong.
 pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, SettingsErrors> {
-    let common = common(&mut variables, VmRole::SuperLink);
+    let first = FirstSettings::read(&mut variables, VmRole::SuperLink);
+    let mesh = mesh(&mut variables, &first);
+    let common = common(&mut variables, VmRole::SuperLink, first);
     let FleetPlace { address, ports } = FleetPlace::read(&mut variables);
     let database = variables.optional(DATABASE, checks::database);
     let has_onegate = onegate_keys::are_there(&variables);
     let shows = variables.optional(IDENTITY, |text| checks::identity(text, has_onegate));
     let authenticates = variables.optional(SUPERNODE_AUTH, truth).unwrap_or(true);
-    let settings = match (common, address) {
-        (Some(common), Some(address)) => {
+    let settings = match (common, mesh, address) {
+        (Some(common), Some(mesh), Some(address)) => {
             let shows_onegate = shows.is_some();
             let database = database.unwrap_or_else(|| DATABASE.example.into());
             let ready = SuperLinkSettings {
                 common,
+                mesh,
                 address,
                 shows_onegate,
                 authenticates,
@@ -147,23 +170,48 @@ pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, Sett
 /// # Errors
 /// Every key that is missing or wrong.
 pub fn supernode(mut variables: Variables<'_>) -> Result<SuperNodeSettings, SettingsErrors> {
-    let common = common(&mut variables, VmRole::SuperNode);
+    let first = FirstSettings::read(&mut variables, VmRole::SuperNode);
+    let superlink = match fixed::is_given(&mut variables) {
+        true => fixed::read(&mut variables).map(SuperLinkPlace::Fixed),
+        false => mesh(&mut variables, &first).map(SuperLinkPlace::Mesh),
+    };
+    let common = common(&mut variables, VmRole::SuperNode, first);
     let node_config = variables.optional(NODE_CONFIG, pairs);
     let clientappio = variables.optional(CLIENTAPPIO_PORT, judged::port);
     let ports = GivenPorts { clientappio, ..GivenPorts::default() };
     let accelerators = variables.optional(CUDA_VISIBLE_DEVICES, checks::accelerators).flatten();
     let common = common.map(|common| CompanionSettings { accelerators, ..common });
-    let settings = common.map(|common| SuperNodeSettings { common, node_config, ports });
+    let settings = common.zip(superlink).map(|(common, superlink)| SuperNodeSettings {
+        common,
+        superlink,
+        node_config,
+        ports,
+    });
     variables.finish(settings)
 }
 
-fn common(variables: &mut Variables<'_>, role: VmRole) -> Option<CompanionSettings> {
-    let federation = variables.required(FEDERATION, str::parse);
-    let onegate = onegate_keys::read(variables);
-    let in_this_vm = GATEWAY_STATUS.readers.has(Appliance::from(role));
-    let gateway_status = in_this_vm.then(|| gateway_status(variables)).flatten();
-    let gateway = gateway(variables, onegate.as_ref(), gateway_status.as_ref());
-    let token = variables.required(TOKEN, str::parse);
+/// What is read before the way to the SuperLink is, and needed for it.
+struct FirstSettings {
+    federation: Option<FederationName>,
+    onegate: Option<OneGate>,
+    gateway_status: Option<PathBuf>,
+}
+
+impl FirstSettings {
+    fn read(variables: &mut Variables<'_>, role: VmRole) -> Self {
+        let federation = variables.required(FEDERATION, str::parse);
+        let onegate = onegate_keys::read(variables);
+        let in_this_vm = GATEWAY_STATUS.readers.has(Appliance::from(role));
+        let gateway_status = in_this_vm.then(|| gateway_status(variables)).flatten();
+        Self { federation, onegate, gateway_status }
+    }
+}
+
+fn common(
+    variables: &mut Variables<'_>,
+    role: VmRole,
+    first: FirstSettings,
+) -> Option<CompanionSettings> {
     let _always = variables.optional(TLS_ENABLED, checks::tls);
     let _always = variables.optional(ISOLATION, checks::isolation);
     let says_keepalive = says_keepalive(variables);
@@ -175,10 +223,8 @@ fn common(variables: &mut Variables<'_>, role: VmRole) -> Option<CompanionSettin
     let given_state_dir = variables.optional(STATE_DIR, checks::absolute);
     Some(CompanionSettings {
         role,
-        federation: federation?,
-        gateway: gateway?,
-        gateway_status,
-        token: token?,
+        federation: first.federation?,
+        gateway_status: first.gateway_status,
         flower_bin: flower_bin.unwrap_or_else(|| FLOWER_BIN.example.into()),
         flower_user,
         flower_version,
@@ -186,8 +232,14 @@ fn common(variables: &mut Variables<'_>, role: VmRole) -> Option<CompanionSettin
         accelerators: None,
         state_dir: given_state_dir
             .unwrap_or_else(|| format!("/var/lib/zonemesh-{}", role.as_str()).into()),
-        onegate,
+        onegate: first.onegate,
     })
+}
+
+fn mesh(variables: &mut Variables<'_>, first: &FirstSettings) -> Option<MeshSettings> {
+    let gateway = gateway(variables, first.onegate.as_ref(), first.gateway_status.as_ref());
+    let token = variables.required(TOKEN, str::parse);
+    Some(MeshSettings { gateway: gateway?, token: token? })
 }
 
 /// Where the gateway's companion in the same VM says how it goes, if there is one.

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use zonemesh_appliance::gateway::{GatewayTalk, LocalGateway, SetFile, WatchedFederation};
 use zonemesh_appliance::reason::Reason;
-use zonemesh_appliance::settings::{self, CompanionSettings, GatewayPlace};
+use zonemesh_appliance::settings::{self, GatewayPlace, SuperLinkSettings};
 use zonemesh_context::Variables;
 use zonemesh_context::source::Environment;
 use zonemesh_core::companion::{CompanionReport, ReportedState, SuperNodeState};
@@ -24,18 +24,19 @@ use zonemesh_standin::{LOOPBACK, TestGateway, ZONE, ZONE_SEED, token};
 /// What the stand-in notes of a report.
 const RUNNING: &str = "SUPER_NODE_STATE_RUNNING";
 
-fn settings(gateway: &TestGateway, token: &VmToken) -> CompanionSettings {
+fn settings(gateway: &TestGateway, token: &VmToken) -> SuperLinkSettings {
     let variables = gateway.variables();
     let lookup = |key: &str| {
         let given = variables.iter().find(|(name, _)| name == key).map(|(_, value)| value.clone());
         if key == "ONEAPP_ZONEMESH_TOKEN" { Some(token.reveal().to_owned()) } else { given }
     };
-    settings::superlink(Variables::new(vec![&Environment(lookup)])).unwrap().common
+    settings::superlink(Variables::new(vec![&Environment(lookup)])).unwrap()
 }
 
 fn client(gateway: &TestGateway, token: &VmToken, folder: &Path) -> LocalGateway {
     let file = SetFile::Kept(folder.join("authority-set"));
-    LocalGateway::new(&settings(gateway, token), file)
+    let told = settings(gateway, token);
+    LocalGateway::new(&told.common, &told.mesh, file)
 }
 
 /// A stand-in of a managed mesh that knows the token of it.
@@ -91,19 +92,17 @@ async fn listener(zone_seed: u8) -> (std::net::SocketAddr, JoinSet<usize>) {
 async fn a_false_gateway_with_another_key_reads_not_one_byte() {
     let gateway = TestGateway::start();
     let (address, mut reading) = listener(66).await;
-    let told = CompanionSettings {
-        gateway: GatewayPlace::Given(address),
-        ..settings(&gateway, &gateway.token)
-    };
-    let client = LocalGateway::new(&told, SetFile::Read("/nonexistent".into()));
+    let mut told = settings(&gateway, &gateway.token);
+    told.mesh.gateway = GatewayPlace::Given(address);
+    let client = LocalGateway::new(&told.common, &told.mesh, SetFile::Read("/nonexistent".into()));
     let reason = report(&client).await.unwrap_err();
     assert!(matches!(reason, Reason::GatewayKey { .. }), "{reason}");
     assert!(reason.to_string().contains("said to be of the zone berlin"), "{reason}");
     assert_eq!(reading.join_next().await.unwrap().unwrap(), 0);
     // The same ears hear a companion that takes them for its gateway.
     let (address, mut reading) = listener(ZONE_SEED[0]).await;
-    let told = CompanionSettings { gateway: GatewayPlace::Given(address), ..told };
-    let client = LocalGateway::new(&told, SetFile::Read("/nonexistent".into()));
+    told.mesh.gateway = GatewayPlace::Given(address);
+    let client = LocalGateway::new(&told.common, &told.mesh, SetFile::Read("/nonexistent".into()));
     let _no_answer = report(&client).await;
     assert!(reading.join_next().await.unwrap().unwrap() > 0);
 }

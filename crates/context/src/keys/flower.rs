@@ -20,6 +20,33 @@ pub const NODE_CONFIG: ContextKey = ContextKey {
     restarts_flower: true,
     ..KEY
 };
+/// Where the SuperLink is, without a mesh.
+pub const SUPERLINK_ADDRESS: ContextKey = ContextKey {
+    name: "ONEAPP_FL_SUPERLINK_ADDRESS",
+    readers: KeyReaders::SuperNode,
+    question: KeyQuestion::Image("ADDRESS:PORT of a SuperLink, without a mesh and a token"),
+    default: "the gateway says it",
+    meaning: "`ADDRESS:PORT` or `NAME:PORT` of a SuperLink, without a mesh: with `ONEAPP_FL_SSL_CA_CERTFILE`, and without a token",
+    expected: "ADDRESS:PORT or NAME:PORT (an IPv6 address stands in brackets)",
+    example: "10.10.10.5:9092",
+    since: "0.3.0",
+    restarts_flower: true,
+    ..KEY
+};
+/// Which CA it is known by.
+pub const SSL_CA_CERTFILE: ContextKey = ContextKey {
+    name: "ONEAPP_FL_SSL_CA_CERTFILE",
+    readers: KeyReaders::SuperNode,
+    input: InputType::Text64,
+    question: KeyQuestion::Image("CA certificate of that SuperLink: PEM in base64"),
+    default: "the gateway gives it",
+    meaning: "the CA certificate of the SuperLink that `ONEAPP_FL_SUPERLINK_ADDRESS` names: PEM in base64",
+    expected: "base64 of the PEM certificate of the CA that signed the SuperLink's certificate: Flower speaks TLS there too",
+    example: "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURS0tLS0t....",
+    since: "0.3.0",
+    restarts_flower: true,
+    ..KEY
+};
 /// Of the single-site appliances.
 pub const TLS_ENABLED: ContextKey = ContextKey {
     name: "ONEAPP_FL_TLS_ENABLED",

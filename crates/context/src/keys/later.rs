@@ -13,21 +13,7 @@ const STRATEGIES: &[&str] = &["FedAvg", "FedProx", "FedAdam", "Krum", "Bulyan", 
 const FRAMEWORKS: &[&str] = &["pytorch", "tensorflow", "sklearn"];
 
 /// The rows, in the order of the documents.
-pub const LATER: [ContextKey; 18] = [
-    ContextKey {
-        name: "ONEAPP_FL_SUPERLINK_ADDRESS",
-        readers: KeyReaders::SuperNode,
-        meaning: "ADDRESS:PORT of a SuperLink, without a mesh",
-        expected: "ADDRESS:PORT or NAME:PORT",
-        example: "10.10.10.5:9092",
-        ..later(values::host_port, "the gateway says where the federation's SuperLink is")
-    },
-    ContextKey {
-        name: "ONEAPP_FL_SSL_CA_CERTFILE",
-        meaning: "CA certificate of one's own: PEM in base64",
-        expected: "base64 of a PEM certificate",
-        ..pem(values::certificate)
-    },
+pub const LATER: [ContextKey; 16] = [
     ContextKey {
         name: "ONEAPP_FL_SSL_CERTFILE",
         readers: KeyReaders::SuperLink,
@@ -256,15 +242,13 @@ mod tests {
             ("ONEAPP_FL_GPU_MEMORY_FRACTION", SuperNode, "0.01", "NaN"),
             ("ONEAPP_FL_STRATEGY", SuperLink, "Krum", "fedavg"),
             ("ONEAPP_FL_METRICS_ENABLED", SuperLink, "no", "maybe"),
-            ("ONEAPP_FL_SUPERLINK_ADDRESS", SuperNode, "fl.example.org:9092", "fl.example.org"),
-            ("ONEAPP_FL_SUPERLINK_ADDRESS", SuperNode, "[2001:db8::5]:9092", "10.10.10.5:0"),
             ("ONEAPP_FL_CERT_EXTRA_SAN", SuperLink, "IP:2001:db8::5, DNS:a.b", "a.b"),
             ("ONEAPP_FL_DATA_DIR", SuperNode, "/data", "data"),
         ] {
             assert_eq!(said(&[(name, good)], appliance), "", "{name}={good}");
             assert!(said(&[(name, bad)], appliance).starts_with(name), "{name}={bad}");
         }
-        let certificate = example(&LATER[1]);
+        let certificate = example(&LATER[0]);
         let as_key = said(&[("ONEAPP_FL_SSL_KEYFILE", &certificate)], SuperLink);
         assert!(as_key.contains("no base64 of a PEM text with a PRIVATE KEY"), "{as_key}");
     }

@@ -40,8 +40,8 @@ pub const GATEWAY_STATUS: ContextKey = ContextKey {
 pub const TOKEN: ContextKey = ContextKey {
     name: "ONEAPP_ZONEMESH_TOKEN",
     input: InputType::Password,
-    question: KeyQuestion::Mandatory("Token of this VM (zonemesh key generate token)"),
-    default: "required",
+    question: KeyQuestion::MandatoryInService("Token of this VM (zonemesh key generate token)"),
+    default: "required, but beside `ONEAPP_FL_SUPERLINK_ADDRESS`",
     meaning: "this VM's token: says which zone's gateway is talked to, and proves this VM there; secret",
     expected: "the token that `zonemesh key generate token` printed",
     example: "zmt1.key:....",

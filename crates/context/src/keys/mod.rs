@@ -31,7 +31,7 @@ const KEY: ContextKey = ContextKey {
 };
 
 /// What takes effect.
-const ACTIVE: [ContextKey; 39] = [
+const ACTIVE: [ContextKey; 41] = [
     mesh::FEDERATION,
     mesh::GATEWAY,
     mesh::GATEWAY_STATUS,
@@ -39,6 +39,8 @@ const ACTIVE: [ContextKey; 39] = [
     mesh::ADDRESS,
     mesh::IDENTITY,
     mesh::STATE_DIR,
+    flower::SUPERLINK_ADDRESS,
+    flower::SSL_CA_CERTFILE,
     flower::NODE_CONFIG,
     flower::FLOWER_VERSION,
     flower::FLOWER_BIN,

@@ -226,6 +226,24 @@ impl Flower {
         command
     }
 
+    /// A SuperLink without a companion, of Flower 1.40 or later: with these files, and no keys of
+    /// SuperNodes.
+    #[must_use]
+    pub fn bare_superlink(
+        &self,
+        place: &Submission<'_>,
+        certificate: &Path,
+        key: &Path,
+    ) -> Command {
+        let mut command = self.command(place.namespace, "flower-superlink");
+        command.args(["--host", &place.address.to_string(), "--port", "8000"]);
+        command.arg("--ssl-ca-certfile").arg(place.ca);
+        command.arg("--ssl-certfile").arg(certificate).arg("--ssl-keyfile").arg(key);
+        command.arg("--disable-runtime-dependency-installation");
+        command.envs(quiet_environment(&self.bin, &place.folder.join(place.name)));
+        command
+    }
+
     /// A private copy of the app, of who runs it. Flower 1.25 reads the connection from its
     /// pyproject.toml, later ones from FLWR_HOME.
     fn copy_app(&self, home: &Path, place: &Submission<'_>) -> Result<PathBuf> {

@@ -12,6 +12,7 @@ mod parents;
 mod policies;
 mod role;
 mod service;
+mod without_mesh;
 
 use crate::document;
 use crate::mistake::{TemplateMistake, TemplateMistakes};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use zonemesh_context::{Appliance, Image};
 
-use super::{context, fields, inputs, networks, policies, service};
+use super::{context, fields, inputs, networks, policies, service, without_mesh};
 use crate::appliance::{self, KeyStanding};
 use crate::json::JsonValue;
 use crate::mistake::{Spot, TemplateMistakes, TemplateRule};
@@ -71,6 +71,7 @@ pub(super) fn check(
     let Some(image) = image_of(role) else { return false };
     context::check(role, mistakes);
     keys(role, image, mistakes);
+    without_mesh::check(role, image, &places(role), mistakes);
     let is_router = role.node.get("type").and_then(|kind| kind.as_text()) == Some("vr");
     if image.has_gateway() && !is_router {
         one_gateway(role, mistakes);

@@ -15,6 +15,8 @@ use crate::grammar::input::UserInput;
 use crate::grammar::placeholder;
 use crate::json::{JsonNode, JsonValue, NOWHERE};
 
+const FEDERATION: &str = "ONEAPP_ZONEMESH_FEDERATION";
+
 /// What has become of the inputs.
 #[derive(Default)]
 pub(super) struct Filled {
@@ -32,7 +34,12 @@ pub(super) fn fill(node: &mut JsonNode, values: &RenderValues) -> Result<Filled,
     refuse_strange_inputs(node, &values.inputs, &mut lacks);
     for role in roles(node) {
         let of_zone = values.zone.as_ref().zip(image_of(role));
-        if let Some((zone, image)) = of_zone {
+        give(role, &values.inputs);
+        let without_mesh =
+            image_of(role).is_some_and(|image| appliance::is_without_mesh(role, image));
+        if without_mesh {
+            ask_nothing_of_a_mesh(role, of_zone.map(|(zone, _)| zone), values);
+        } else if let Some((zone, image)) = of_zone {
             let lines = zone.lines(image, values.federation.as_deref());
             let lines = lines.unwrap_or_else(|missing| {
                 lacks.extend(missing);
@@ -70,7 +77,7 @@ pub(super) fn fill(node: &mut JsonNode, values: &RenderValues) -> Result<Filled,
 
 /// What VMs of this role are refused for.
 fn refused(given: &ZoneGiven, image: Image, lines: &[ContextLine]) -> Vec<String> {
-    let named = lines.iter().find(|line| line.key == "ONEAPP_ZONEMESH_FEDERATION");
+    let named = lines.iter().find(|line| line.key == FEDERATION);
     let Some(federation) = named.and_then(|line| line.value.parse().ok()) else {
         return Vec::new();
     };
@@ -139,6 +146,21 @@ fn set_value(role: &mut JsonNode, key: &str, value: &str) {
     }
     if let Some(inputs) = role.get_mut("user_inputs") {
         inputs.remove(key);
+    }
+}
+
+/// A SuperNode that finds its SuperLink by itself: nothing of a gateway, and the federation's name where
+/// the zone's folder has one.
+fn ask_nothing_of_a_mesh(role: &mut JsonNode, zone: Option<&ZoneFolder>, values: &RenderValues) {
+    if let Some(inputs) = role.get_mut("user_inputs") {
+        appliance::OF_MESH.iter().for_each(|key| inputs.remove(key));
+    }
+    let lines =
+        zone.map(|zone| zone.lines(Image::One(Appliance::SuperNode), values.federation.as_deref()));
+    let lines = lines.and_then(Result::ok).unwrap_or_default();
+    let federation = lines.iter().find(|line| line.key == FEDERATION);
+    if let Some(line) = federation.filter(|_| keys_of(role).iter().any(|key| key == FEDERATION)) {
+        set_value(role, &line.key, &line.value);
     }
 }
 

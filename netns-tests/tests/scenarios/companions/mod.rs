@@ -11,6 +11,7 @@ mod onegate_view;
 mod stock_onegate_client;
 mod superlink_addresses;
 mod superlink_restart_with_database;
+mod superlink_without_mesh;
 mod supernode_authentication;
 mod supernode_boots_before_superlink;
 mod vm_without_routes;

@@ -81,9 +81,9 @@ mod tests {
         let mut wire = v1::NetworksBehind::from(NetworksBehind::default());
         wire.networks = vec![v1::NetworkBehind::default(); MAX_NETWORKS + 1];
         let error = NetworksBehind::try_from(wire).unwrap_err();
-        assert_eq!(error.to_line(), "networks: too many, or too long");
+        assert_eq!(error.to_line(), "field networks: too many, or too long");
         let addresses = vec!["10.10.10.1".to_owned(); MAX_ADDRESSES + 1];
         let wire = v1::NetworksBehind { networks: Vec::new(), addresses };
-        assert!(NetworksBehind::try_from(wire).unwrap_err().to_line().starts_with("addresses"));
+        assert!(NetworksBehind::try_from(wire).unwrap_err().to_line().starts_with("field addresses"));
     }
 }

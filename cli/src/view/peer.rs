@@ -73,31 +73,39 @@ fn both_ends(view: &PeerView, page: Page) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// How well the path goes.
+fn quality(peer: &PeerEntry) -> String {
+    match (peer.rtt_ms, peer.jitter_ms, peer.loss_percent) {
+        (Some(rtt), jitter, Some(loss)) => format!(
+            "RTT {}, jitter {}, loss {}",
+            delay(rtt),
+            jitter.map_or_else(|| "-".to_owned(), delay),
+            percent(loss)
+        ),
+        _ if peer.is_wireguard_peer() => {
+            "unknown: plain WireGuard answers no probes, its handshakes tell".to_owned()
+        }
+        _ => "unknown: the peer does not answer probes, its handshakes tell".to_owned(),
+    }
+}
+
+/// How large packets may be.
+fn mtu(peer: &PeerEntry) -> String {
+    match (peer.mtu, peer.black_hole, peer.underlay_mtu) {
+        (Some(mtu), true, Some(below)) => {
+            format!("nothing above {mtu} bytes passes, though the underlay has {below}")
+        }
+        (Some(mtu), true, None) => format!("nothing above {mtu} bytes passes"),
+        (Some(mtu), false, Some(below)) => format!("{mtu} bytes (underlay {below})"),
+        (Some(mtu), false, None) => format!("{mtu} bytes"),
+        (None, ..) => "unknown".to_owned(),
+    }
+}
+
 impl Rendered for PeerView {
     fn text(&self, page: Page) -> String {
         let peer = &self.peer;
         let reason = peer.reason.as_deref().unwrap_or("nothing was heard of it yet");
-        let quality = match (peer.rtt_ms, peer.jitter_ms, peer.loss_percent) {
-            (Some(rtt), jitter, Some(loss)) => format!(
-                "RTT {}, jitter {}, loss {}",
-                delay(rtt),
-                jitter.map_or_else(|| "-".to_owned(), delay),
-                percent(loss)
-            ),
-            _ if peer.is_wireguard_peer() => {
-                "unknown: plain WireGuard answers no probes, its handshakes tell".to_owned()
-            }
-            _ => "unknown: the peer does not answer probes, its handshakes tell".to_owned(),
-        };
-        let mtu = match (peer.mtu, peer.black_hole, peer.underlay_mtu) {
-            (Some(mtu), true, Some(below)) => {
-                format!("nothing above {mtu} bytes passes, though the underlay has {below}")
-            }
-            (Some(mtu), true, None) => format!("nothing above {mtu} bytes passes"),
-            (Some(mtu), false, Some(below)) => format!("{mtu} bytes (underlay {below})"),
-            (Some(mtu), false, None) => format!("{mtu} bytes"),
-            (None, ..) => "unknown".to_owned(),
-        };
         let clock = peer.clock_offset_ms.map_or_else(|| "unknown".to_owned(), offset);
         let whose = match peer.is_wireguard_peer() {
             true => ("peer", format!("{} (plain WireGuard, no zone of the mesh)", peer.zone)),
@@ -108,8 +116,8 @@ impl Rendered for PeerView {
             ("gateway", peer.gateway.clone()),
             ("state", format!("{} ({reason}, {})", peer.state, ago(peer.since.0, page.now))),
             ("via", via(peer)),
-            ("quality", quality),
-            ("mtu", mtu),
+            ("quality", quality(peer)),
+            ("mtu", mtu(peer)),
             ("handshake", ago(peer.latest_handshake.0, page.now)),
             (
                 "traffic",

@@ -25,8 +25,8 @@ use super::place::Tried;
 use super::{IssuedCertificate, LocalGateway, WatchedFederation, misfit};
 use crate::backoff::Backoff;
 use crate::reason::Reason;
-use crate::routes::RouteKeeper;
 use crate::routes::decision::ToldNetworks;
+use crate::routes::{RouteKeeper, ToldProblem};
 
 const FIRST_RETRY: Duration = Duration::from_millis(500);
 const LAST_RETRY: Duration = Duration::from_secs(5);
@@ -152,9 +152,7 @@ impl GatewayLine {
 }
 
 /// Puts what is wrong with the routes where it is seen.
-fn routes_in(
-    seen: Arc<watch::Sender<WatchedFederation>>,
-) -> Box<dyn Fn(Option<&Reason>) -> bool + Send + Sync> {
+fn routes_in(seen: Arc<watch::Sender<WatchedFederation>>) -> ToldProblem {
     Box::new(move |routes| {
         seen.send_if_modified(|seen| {
             let is_new = seen.routes.as_ref() != routes;

@@ -29,12 +29,15 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How many problems are told at once.
 const TOLD_AT_ONCE: usize = 3;
 
+/// Takes what is wrong with the routes, and says if that is news.
+pub(crate) type ToldProblem = Box<dyn Fn(Option<&Reason>) -> bool + Send + Sync>;
+
 /// Keeps the routes.
 pub(crate) struct RouteKeeper {
     /// What a gateway has told, once one has.
     pub(crate) told: watch::Receiver<Option<ToldNetworks>>,
-    /// Takes what is wrong, and says if that is news.
-    pub(crate) say: Box<dyn Fn(Option<&Reason>) -> bool + Send + Sync>,
+    /// Who is told what is wrong.
+    pub(crate) say: ToldProblem,
     /// Addresses that are never led to the gateway.
     pub(crate) apart: Vec<IpAddr>,
 }

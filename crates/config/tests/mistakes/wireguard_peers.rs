@@ -27,7 +27,8 @@ fn with(peers: &[&str]) -> String {
 fn depot_mistake(from: &str, to: &str, starts: &str, words: &str) {
     assert!(DEPOT.contains(from), "{from}");
     let said = messages(&with(&[OFFICE, &DEPOT.replacen(from, to, 1)]));
-    let [one] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(said.len(), 1, "{said:?}");
+    let one = &said[0];
     assert!(one.starts_with(starts) && one.contains(words), "{one}");
 }
 

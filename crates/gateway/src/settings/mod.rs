@@ -49,7 +49,7 @@ pub(crate) struct GatewaySettings {
 /// Of what the configuration is made.
 #[derive(Debug)]
 pub(crate) enum WantedGateway {
-    Values(ZoneValues),
+    Values(Box<ZoneValues>),
     /// It was given whole.
     Whole(String),
 }
@@ -109,7 +109,8 @@ pub(crate) fn read(
             let known = || places::public(&given.prefixes, &nics);
             let endpoints = endpoints.unwrap_or_else(known);
             let listen = listen.unwrap_or_else(|| SocketAddr::new(lan, LOCAL_API_PORT));
-            Some(WantedGateway::Values(ZoneValues { given, endpoints, listen, wireguard_peer }))
+            let values = ZoneValues { given, endpoints, listen, wireguard_peer };
+            Some(WantedGateway::Values(Box::new(values)))
         }
         _ => None,
     };

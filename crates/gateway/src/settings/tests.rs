@@ -18,7 +18,7 @@ pub(crate) fn told(values: &[(&str, &str)]) -> Result<GatewaySettings, SettingsE
 
 fn values(values: &[(&str, &str)]) -> ZoneValues {
     match told(values).unwrap().wanted {
-        Some(WantedGateway::Values(values)) => values,
+        Some(WantedGateway::Values(values)) => *values,
         other => panic!("{other:?}"),
     }
 }

@@ -31,15 +31,17 @@ pub(super) fn faults() -> Vec<CataloguedFault> {
             outcome: cut_off(),
         },
         CataloguedFault {
-            name: "a VM has no route to other zones",
+            // Where nobody has set one, its companion does.
+            name: "a VM has a route to nowhere for other zones",
             make: |stage| {
                 stage.with_supernode(HERE)?;
                 stage.begins_now();
-                in_the_vm(stage, "ip route del default")
+                let tunnel = stage.lab.zone(HERE)?.tunnel_address;
+                in_the_vm(stage, &format!("ip route replace blackhole {tunnel}/32"))
             },
             undo: |stage| {
-                let gateway = stage.lab.zone(HERE)?.lan_address;
-                in_the_vm(stage, &format!("ip route add default via {gateway}"))?;
+                let tunnel = stage.lab.zone(HERE)?.tunnel_address;
+                in_the_vm(stage, &format!("ip route del blackhole {tunnel}/32"))?;
                 stage.end(SUPERNODE)
             },
             outcome: cut_off(),

@@ -108,7 +108,6 @@ pub(crate) fn damages_of_a_role() -> Vec<Damage> {
 
 pub(crate) fn damages_of_values() -> Vec<Damage> {
     use TemplateRule as Rule;
-    let reference = json!("${gateway.template.context.oneapp_zonemesh_invitation}");
     vec![
         (FEDERATION, json!("M|text|Name|x"), Rule::UserInput, "4 fields"),
         (FEDERATION, json!("M|range|Name|1-2|"), Rule::UserInput, "no range"),
@@ -133,6 +132,13 @@ pub(crate) fn damages_of_values() -> Vec<Damage> {
             Rule::InputValue,
             "neither an invitation nor",
         ),
+    ]
+}
+
+pub(crate) fn damages_of_keys() -> Vec<Damage> {
+    use TemplateRule as Rule;
+    let reference = json!("${gateway.template.context.oneapp_zonemesh_invitation}");
+    vec![
         ("/roles/1/user_inputs", json!([]), Rule::Shape, "no object"),
         ("/roles/1/user_inputs_values", json!([]), Rule::Shape, "no object"),
         (TOKEN, json!("M|text|Bootstrap token"), Rule::Secret, "that is shown"),

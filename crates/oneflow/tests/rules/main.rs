@@ -11,7 +11,9 @@ use zonemesh_oneflow::check::check;
 use zonemesh_oneflow::render::{PlaceholderValue, RenderValues, render};
 use zonemesh_oneflow::{SHIPPED, TemplateRule};
 
-use damages::{TOKEN, damages_of_a_role, damages_of_the_service, damages_of_values};
+use damages::{
+    TOKEN, damages_of_a_role, damages_of_keys, damages_of_the_service, damages_of_values,
+};
 
 const IDS: [(&str, &str); 7] = [
     ("gateway", "12"),
@@ -75,7 +77,8 @@ fn the_templates_keep_every_rule_once_they_are_rendered_and_before_that_lack_onl
 fn each_rule_refuses_a_damaged_copy() {
     let whole = [TemplateRule::Json, TemplateRule::DuplicateKey, TemplateRule::Document];
     let mut tried = BTreeSet::from(whole);
-    let all = [damages_of_the_service(), damages_of_a_role(), damages_of_values()].concat();
+    let of_services = [damages_of_the_service(), damages_of_a_role()].concat();
+    let all = [of_services, damages_of_values(), damages_of_keys()].concat();
     for (place, value, rule, words) in all {
         let mut template = rendered("single-site");
         put(&mut template, place, value.clone());

@@ -16,8 +16,10 @@ use zonemesh_lab::flower::FlowerUser;
 use zonemesh_lab::lab::{Lab, ZonePlan};
 
 const ZONES: [ZonePlan<'_>; 1] = [ZonePlan { name: HOME, vms: &[SUPERLINK] }];
-/// chown, dac_override, fowner, kill, setgid and setuid, by their numbers in capabilities(7).
-const OF_UNIT: &str = "00000000000000eb";
+/// chown, dac_override, fowner, kill, net_admin, setgid and setuid, by their numbers in capabilities(7).
+const OF_UNIT: &str = "00000000000010eb";
+/// The same without CAP_NET_ADMIN, which is for the routes alone.
+const OF_GUARD: &str = "00000000000000eb";
 
 /// A process as /proc/PID/status has it.
 struct Shown {
@@ -61,7 +63,8 @@ fn each_has_the_rights_that_it_should(federation: &LabFederation, user: &FlowerU
     // The companion and its guard.
     ensure!(companion.len() == 2, "{:?}", all.iter().map(|one| &one.command).collect::<Vec<_>>());
     for one in companion {
-        one.is(&[("Uid", "0 0 0 0"), ("CapBnd", OF_UNIT), ("CapEff", OF_UNIT)])?;
+        let effective = if one.command.contains(" guard ") { OF_GUARD } else { OF_UNIT };
+        one.is(&[("Uid", "0 0 0 0"), ("CapBnd", OF_UNIT), ("CapEff", effective)])?;
         one.is(&[("NoNewPrivs", "1"), ("Umask", "0077")])?;
     }
     let runs = |name: &str| flower.iter().any(|one| one.command.contains(name));

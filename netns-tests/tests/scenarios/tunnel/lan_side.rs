@@ -79,10 +79,12 @@ fn a_vm_that_other_zones_do_not_reach_is_named_whatever_is_in_the_way() -> Resul
     over(federation.mesh.gateway("madrid")?, "N234", TOLD_WITHIN)?;
 
     let place = &federation.lab.zone("madrid")?.vm(SUPERNODE)?.namespace;
+    // What was routed by nobody is routed by the companion; a route of somebody else's stays.
     place.ip(&["route", "del", "default"])?;
+    let tunnel = format!("{}/32", federation.lab.zone("madrid")?.tunnel_address);
+    place.ip(&["route", "replace", "blackhole", &tunnel])?;
     told(federation.mesh.gateway("madrid")?, "N234", &words, FOUND_WITHIN)?;
-    let lan = federation.lab.zone("madrid")?.lan_address.to_string();
-    place.ip(&["route", "add", "default", "via", &lan])?;
+    place.ip(&["route", "del", "blackhole", &tunnel])?;
     over(federation.mesh.gateway("madrid")?, "N234", TOLD_WITHIN)?;
     // A VM whose companion is gone is no finding, whatever is in the way.
     federation.companion("madrid")?.terminate(patience())?;

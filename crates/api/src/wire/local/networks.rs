@@ -84,6 +84,8 @@ mod tests {
         assert_eq!(error.to_line(), "field networks: too many, or too long");
         let addresses = vec!["10.10.10.1".to_owned(); MAX_ADDRESSES + 1];
         let wire = v1::NetworksBehind { networks: Vec::new(), addresses };
-        assert!(NetworksBehind::try_from(wire).unwrap_err().to_line().starts_with("field addresses"));
+        assert!(
+            NetworksBehind::try_from(wire).unwrap_err().to_line().starts_with("field addresses")
+        );
     }
 }

@@ -151,6 +151,7 @@ fn a_plain_wireguard_peer_comes_with_its_keys_and_goes_without_them() -> Result<
         berlin.set(key, value);
     }
     berlin.boot(&lab)?;
+    berlin.wait_until_ready(patience())?;
     let secret = berlin.toml().with_file_name("wg-peer.psk");
     ensure!(text(&secret)?.trim() == plain_wireguard_peer::SECRET);
     ensure!(!text(&berlin.toml())?.contains(plain_wireguard_peer::SECRET), "a secret in the file");
@@ -165,6 +166,7 @@ fn a_plain_wireguard_peer_comes_with_its_keys_and_goes_without_them() -> Result<
         berlin.set(key, "");
     }
     berlin.boot(&lab)?;
+    berlin.wait_until_ready(patience())?;
     let peers = berlin.ask(&["peers"])?;
     ensure!(peers["peers"].as_array().is_some_and(Vec::is_empty), "{peers}");
     ensure!(!secret.exists(), "the secret stays behind");

@@ -36,12 +36,10 @@ pub(super) fn faults() -> Vec<CataloguedFault> {
             make: |stage| {
                 stage.with_supernode(HERE)?;
                 stage.begins_now();
-                let tunnel = stage.lab.zone(HERE)?.tunnel_address;
-                in_the_vm(stage, &format!("ip route replace blackhole {tunnel}/32"))
+                blackholes(stage, "replace")
             },
             undo: |stage| {
-                let tunnel = stage.lab.zone(HERE)?.tunnel_address;
-                in_the_vm(stage, &format!("ip route del blackhole {tunnel}/32"))?;
+                blackholes(stage, "del")?;
                 stage.end(SUPERNODE)
             },
             outcome: cut_off(),
@@ -60,6 +58,14 @@ pub(super) fn faults() -> Vec<CataloguedFault> {
             ]),
         },
     ]
+}
+
+/// Routes to nowhere for the tunnel addresses, from which a gateway asks its VMs.
+fn blackholes(stage: &mut FaultStage<'_>, change: &str) -> Result<()> {
+    let tunnels = stage.lab.zones().iter().map(|zone| zone.tunnel_address);
+    let lines: Vec<String> =
+        tunnels.map(|tunnel| format!("ip route {change} blackhole {tunnel}/32")).collect();
+    in_the_vm(stage, &lines.join("; "))
 }
 
 fn in_the_vm(stage: &mut FaultStage<'_>, line: &str) -> Result<()> {

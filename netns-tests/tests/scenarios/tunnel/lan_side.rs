@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use netns_tests::findings::{over, status, tells, told};
 use zonemesh_lab::federation::{LabFederation, SUPERNODE, ZONES as OF_FEDERATION};
-use zonemesh_lab::lab::{Lab, ZonePlan};
+use zonemesh_lab::lab::{Lab, LabZone, ZonePlan};
 use zonemesh_lab::mesh::{Mesh, patience};
 use zonemesh_lab::wait::{Look, holds_for, until};
 
@@ -59,6 +59,11 @@ fn heard(federation: &mut LabFederation, zone: &str) -> Result<()> {
     Ok(())
 }
 
+/// As whom a gateway may ask a VM: some peer's tunnel address.
+fn blackholed(zone: &LabZone) -> String {
+    format!("{}/32", zone.tunnel_address)
+}
+
 #[test]
 fn a_vm_that_other_zones_do_not_reach_is_named_whatever_is_in_the_way() -> Result<()> {
     let mut federation = LabFederation::prepare(Lab::new(&OF_FEDERATION)?)?;
@@ -81,10 +86,14 @@ fn a_vm_that_other_zones_do_not_reach_is_named_whatever_is_in_the_way() -> Resul
     let place = &federation.lab.zone("madrid")?.vm(SUPERNODE)?.namespace;
     // What was routed by nobody is routed by the companion; a route of somebody else's stays.
     place.ip(&["route", "del", "default"])?;
-    let tunnel = format!("{}/32", federation.lab.zone("madrid")?.tunnel_address);
-    place.ip(&["route", "replace", "blackhole", &tunnel])?;
+    let others: Vec<String> = federation.lab.zones().iter().map(blackholed).collect();
+    for other in &others {
+        place.ip(&["route", "replace", "blackhole", other])?;
+    }
     told(federation.mesh.gateway("madrid")?, "N234", &words, FOUND_WITHIN)?;
-    place.ip(&["route", "del", "blackhole", &tunnel])?;
+    for other in &others {
+        place.ip(&["route", "del", "blackhole", other])?;
+    }
     over(federation.mesh.gateway("madrid")?, "N234", TOLD_WITHIN)?;
     // A VM whose companion is gone is no finding, whatever is in the way.
     federation.companion("madrid")?.terminate(patience())?;

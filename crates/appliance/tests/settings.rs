@@ -408,6 +408,8 @@ fn what_is_wrong_with_a_superlink_without_a_mesh_is_refused_by_its_key() {
     let ca = zonemesh_pki::FederationCa::generate("lab", now).unwrap();
     let (leaf, _key) = zonemesh_standin::leaf(&ca, &[zonemesh_pki::San::Dns("a.b".into())], now);
     let leaf = base64_of(&leaf);
+    let with_key = base64_of(&format!("{}{}", ca.certificate_pem(), *ca.key_pem()));
+    let key = base64_of(&ca.key_pem());
     let broken = base64_of("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     for (key, value, words) in [
         ("ONEAPP_ZONEMESH_TOKEN", TOKEN_EXAMPLE, "given beside ONEAPP_ZONEMESH_TOKEN"),
@@ -415,6 +417,8 @@ fn what_is_wrong_with_a_superlink_without_a_mesh_is_refused_by_its_key() {
         ("ONEAPP_FL_SSL_CA_CERTFILE", "", "ONEAPP_FL_SSL_CA_CERTFILE: is not set"),
         ("ONEAPP_FL_SSL_CA_CERTFILE", "hunter2", "no base64 of a PEM text"),
         ("ONEAPP_FL_SSL_CA_CERTFILE", leaf.as_str(), "is no CA certificate"),
+        ("ONEAPP_FL_SSL_CA_CERTFILE", with_key.as_str(), "\"[a private key]\" is not usable"),
+        ("ONEAPP_FL_SSL_CA_CERTFILE", key.as_str(), "\"[a private key]\" is not usable"),
         ("ONEAPP_FL_SSL_CA_CERTFILE", broken.as_str(), "ONEAPP_FL_SSL_CA_CERTFILE"),
         ("ONEAPP_FL_SUPERLINK_ADDRESS", "10.10.10.5", "it is no ADDRESS:PORT or NAME:PORT"),
         ("ONEAPP_FL_SUPERLINK_ADDRESS", "0.0.0.0:9092", "nobody can be dialled there"),

@@ -80,9 +80,6 @@ pub fn strangers<'a>(names: impl Iterator<Item = &'a str>, image: Image) -> Vec<
 fn almost_ours(name: &str, image: Image) -> Option<String> {
     let upper = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_uppercase() } else { '_' };
     let spelled: String = name.chars().map(upper).take(LONGEST).collect();
-    if !spelled.starts_with(ALL_APPLIANCES) {
-        return None;
-    }
     let names = image.keys().flat_map(ContextKey::names);
     let names: Vec<&str> = names.filter(|name| name.starts_with(ALL_APPLIANCES)).collect();
     let meant = but_for_letters(&spelled, &names, 2)?;
@@ -201,6 +198,10 @@ mod tests {
             ("ONEAPPZONEMESH_FEDERATION", SuperNode, "did you mean ONEAPP_ZONEMESH_FEDERATION?"),
             ("oneapp_zonemesh_federation", SuperNode, "did you mean ONEAPP_ZONEMESH_FEDERATION?"),
             ("ONEAPP-ZONEMESH-TOKEN", SuperNode, "did you mean ONEAPP_ZONEMESH_TOKEN?"),
+            ("ONEAP_FL_NODE_CONFIG", SuperNode, "did you mean ONEAPP_FL_NODE_CONFIG?"),
+            ("OENAPP_FL_LOG_LEVEL", SuperNode, "did you mean ONEAPP_FL_LOG_LEVEL?"),
+            ("ONE_APP_FL_LOG_LEVEL", SuperNode, "did you mean ONEAPP_FL_LOG_LEVEL?"),
+            ("ONAPP_ZONEMESH_GATEWAY", SuperNode, "did you mean ONEAPP_ZONEMESH_GATEWAY?"),
             ("ONEAPP_LF_NODE_CONFIG", SuperNode, "did you mean ONEAPP_FL_NODE_CONFIG?"),
             ("ONEAPP_ZONEMESH_\u{202e}", SuperNode, "ONEAPP_ZONEMESH_\\u{202e} has no effect"),
         ] {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use zonemesh_core::offered::holds_private_key;
 
 /// What is wrong with a value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -36,6 +37,9 @@ pub enum ValueError {
     /// Not base64 of what was expected.
     #[error("it is no base64 of a PEM text with a {0}")]
     NoPem(&'static str),
+    /// A key beside certificates, which everybody may read.
+    #[error("it holds a private key: give the certificates alone")]
+    PrivateKey,
 }
 
 /// A truth, as OpenNebula and people write it.
@@ -111,6 +115,9 @@ pub(crate) fn sans(text: &str) -> Result<(), ValueError> {
 /// # Errors
 /// It is none.
 pub fn certificate(text: &str) -> Result<(), ValueError> {
+    if holds_private_key(text) {
+        return Err(ValueError::PrivateKey);
+    }
     pem(text, "CERTIFICATE")
 }
 

@@ -39,7 +39,9 @@ pub enum OfferedText {
     Token,
     /// The public or private half of a key.
     Key,
-    /// A certificate or a key in PEM.
+    /// A private key, in PEM or in base64 of that, whole or not, alone or beside other things.
+    PrivateKey,
+    /// A certificate in PEM.
     Pem,
     /// Lines for a VM's CONTEXT.
     Context,
@@ -61,6 +63,7 @@ impl OfferedText {
         match kind {
             Some((_, kind)) => *kind,
             None if text.is_empty() => Self::Empty,
+            None if holds_private_key(text) => Self::PrivateKey,
             None if begins(&["zmt1"]) => Self::Token,
             None if begins(&["ed25519:", "authority:"]) || is_key(text) => Self::Key,
             None if begins(&["-----BEGIN"]) => Self::Pem,
@@ -81,7 +84,8 @@ impl OfferedText {
             Self::TrustItems => "a file of trust items",
             Self::Token => "a VM's token",
             Self::Key => "a key",
-            Self::Pem => "a certificate or key in PEM",
+            Self::PrivateKey => "a private key",
+            Self::Pem => "a certificate in PEM",
             Self::Context => "a file of CONTEXT lines",
             Self::Configuration => "a configuration",
             Self::Other => "something else",
@@ -89,10 +93,14 @@ impl OfferedText {
     }
 }
 
-/// `text` without the tokens, invitations and bundles in it: whoever puts one where it does not belong
-/// must not find it in a log.
+/// `text` without the tokens, invitations, bundles and private keys in it: whoever puts one where it
+/// does not belong must not find it in a log.
 #[must_use]
 pub fn without_secrets(text: &str) -> Cow<'_, str> {
+    if holds_private_key(text) {
+        // Its lines are words like any other: nothing of the text is told.
+        return format!("[{}]", OfferedText::PrivateKey.words()).into();
+    }
     let of_word = |c: char| c.is_ascii_alphanumeric() || "+/._:-".contains(c);
     let mut told = String::new();
     let mut begin = 0;
@@ -116,6 +124,18 @@ fn secret_in(word: &str) -> Option<OfferedText> {
     let secret =
         [OfferedText::Invitation, OfferedText::FoundingBundle, OfferedText::KeptInvitation];
     (is_token || secret.contains(&kind)).then_some(kind)
+}
+
+/// What PEM calls every kind of private key (RFC 7468, OpenSSL, OpenSSH), and its base64 wherever in a
+/// text it begins.
+const PRIVATE_KEY: [&str; 4] =
+    ["PRIVATE KEY-----", "UFJJVkFURSBLRV", "BSSVZBVEUgS0VZ", "QUklWQVRFIEtFW"];
+
+/// True if a part of the text is a private key, as PEM has it: also one that is cut or broken up.
+#[must_use]
+pub fn holds_private_key(text: &str) -> bool {
+    let has = |text: &str| PRIVATE_KEY.iter().any(|words| text.contains(words));
+    has(text) || has(&text.replace(char::is_whitespace, ""))
 }
 
 /// 32 bytes, as keys are written.
@@ -144,6 +164,7 @@ mod tests {
             ("zmt1.key:abc.def", OfferedText::Token),
             ("hiojj3XQJ8ZX9UtstPLpdcspnCb8dlBIb83SIAbQPb0=", OfferedText::Key),
             ("-----BEGIN CERTIFICATE-----\n", OfferedText::Pem),
+            ("-----BEGIN EC PRIVATE KEY-----\nMHc", OfferedText::PrivateKey),
             ("ONEAPP_ZONEMESH_INVITATION=\"x\"", OfferedText::Context),
             ("# a gateway\n[zone]\nname = \"berlin\"", OfferedText::Configuration),
             ("bm8gaXRlbQ==", OfferedText::Other),
@@ -151,6 +172,26 @@ mod tests {
         ] {
             assert_eq!(OfferedText::of(text), kind, "{text:?}");
         }
+    }
+
+    #[test]
+    fn a_private_key_is_known_wherever_it_begins_and_nothing_of_it_is_told() {
+        for before in ["", "-", "--", "a certificate before it\n"] {
+            let pem = format!("{before}-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0LXNlY3JldA==");
+            let encoded = STANDARD.encode(&pem);
+            let lines = encoded.as_bytes().chunks(9).map(|line| String::from_utf8_lossy(line));
+            let folded = lines.collect::<Vec<_>>().join("\n");
+            for text in [
+                pem,
+                format!("\"{encoded}\" is no place"),
+                encoded[..encoded.len() - 9].to_owned(),
+                folded,
+            ] {
+                assert_eq!(without_secrets(&text), "[a private key]", "{text}");
+            }
+        }
+        let about = "it is no base64 of a PEM text with a PRIVATE KEY";
+        assert_eq!(without_secrets(about), about);
     }
 
     #[test]

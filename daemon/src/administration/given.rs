@@ -62,7 +62,11 @@ fn instead(given: OfferedText, wanted: &str) -> Refusal {
         OfferedText::Configuration => "zonemesh config check FILE; it belongs to /etc/zonemesh",
         OfferedText::KeptInvitation => "name the file that zonemesh zone invite --out has written",
         OfferedText::Token => "set it as ONEAPP_ZONEMESH_TOKEN in the CONTEXT of the VM",
-        OfferedText::Empty | OfferedText::Key | OfferedText::Pem | OfferedText::Other => {
+        OfferedText::Empty
+        | OfferedText::Key
+        | OfferedText::PrivateKey
+        | OfferedText::Pem
+        | OfferedText::Other => {
             "name the file that zonemesh zone invite, or zonemesh mesh init, has written"
         }
     };

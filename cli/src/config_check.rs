@@ -94,15 +94,16 @@ fn check_key_files(config: &Config, view: &mut CheckView) {
     {
         view.add(mistakes(&errors));
     }
-    for (index, peer) in config.peers.iter().enumerate() {
-        if let Some(path) = &peer.preshared_key_file {
-            let key = format!("peer[{index}].preshared_key_file");
-            KeyFile { config, key: &key, is_made: false }.read(
-                path,
-                view,
-                PresharedKey::from_base64,
-            );
-        }
+    let zones = config.peers.iter().map(|peer| &peer.preshared_key_file);
+    let plain = config.wireguard_peers.iter().map(|peer| &peer.preshared_key_file);
+    let secrets = zones.enumerate().map(|(index, file)| ("peer", index, file));
+    let secrets =
+        secrets.chain(plain.enumerate().map(|(index, file)| ("wireguard_peer", index, file)));
+    for (section, index, file) in secrets {
+        let Some(path) = file else { continue };
+        let key = format!("{section}[{index}].preshared_key_file");
+        let file = KeyFile { config, key: &key, is_made: false };
+        file.read(path, view, PresharedKey::from_base64);
     }
 }
 

@@ -1,4 +1,5 @@
-//! `zonemesh wait`: until the tunnels to all zones, or to those that are named, are up.
+//! `zonemesh wait`: until the tunnels to all zones, or to those that are named, are up. A plain
+//! WireGuard peer, which may come and go, is waited for only by its name.
 //!
 //! A daemon that is not there yet is waited for as well, and so is a mesh that a gateway is not in
 //! yet. Prints nothing: the exit code is the answer, and what is missing at the end is named.
@@ -9,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use zonemesh_api::v1::{PeersRequest, StatusRequest};
-use zonemesh_api::view::{FindingView, PeersView};
+use zonemesh_api::view::{FindingView, PeerEntry, PeersView};
 use zonemesh_core::finding::Code;
 
 use crate::arguments::Wait;
@@ -47,7 +48,7 @@ enum Lack {
 
 /// What is missing now, if anything is.
 fn look(socket: &Path, wanted: &Wait) -> Result<Option<Lack>, CommandFailure> {
-    let zones = zones(socket)?;
+    let zones = zones(socket, wanted)?;
     if zones.is_empty() && wanted.zones.is_empty() {
         return outside(socket).map(|why| why.map(Box::new).map(Lack::Mesh));
     }
@@ -58,14 +59,23 @@ fn look(socket: &Path, wanted: &Wait) -> Result<Option<Lack>, CommandFailure> {
     Ok((!missing.is_empty()).then_some(Lack::Zones(missing)))
 }
 
-/// Each zone, and whether a tunnel to one of its gateways is up.
-fn zones(socket: &Path) -> Result<BTreeMap<String, bool>, CommandFailure> {
+/// Each zone, and whether a tunnel to one of its gateways is up; also each plain WireGuard peer that is
+/// waited for by its name, as that is no zone's.
+fn zones(socket: &Path, wanted: &Wait) -> Result<BTreeMap<String, bool>, CommandFailure> {
     let all = PeersRequest::default();
     let reply = ask(socket, async |mut client| client.peers(all).await.map(body))?;
+    let peers = PeersView::from(reply).peers;
+    let (plain, of_zones): (Vec<_>, Vec<_>) =
+        peers.into_iter().partition(PeerEntry::is_wireguard_peer);
     let mut zones = BTreeMap::new();
-    for peer in PeersView::from(reply).peers {
+    for peer in of_zones {
         let is_up = peer.is_up();
         *zones.entry(peer.zone).or_insert(false) |= is_up;
+    }
+    let is_named = |peer: &PeerEntry| wanted.zones.iter().any(|zone| zone.as_str() == peer.zone);
+    for peer in plain.into_iter().filter(is_named) {
+        let is_up = peer.is_up();
+        zones.entry(peer.zone).or_insert(is_up);
     }
     Ok(zones)
 }
@@ -107,7 +117,7 @@ impl Lack {
             Self::Mesh(why) => why,
             Self::Unknown(zone) => {
                 let message = format!("after {seconds} s no such zone is known here: {zone}");
-                return CommandFailure::message(Exit::Negative, message).next("zonemesh peers");
+                return CommandFailure::message(Exit::Negative, message).next("zonemesh zone list");
             }
             Self::Zones(zones) => {
                 let zones = zones.join(", ");

@@ -17,6 +17,8 @@ pub(crate) struct CheckView {
     valid: bool,
     zone: Option<String>,
     peers: Vec<String>,
+    /// Plain WireGuard peers, which are no zones.
+    wireguard_peers: Vec<String>,
     errors: Vec<Mistake>,
     notes: Vec<String>,
     /// Null where no daemon of this zone and gateway was asked.
@@ -69,7 +71,9 @@ impl CheckView {
     pub(crate) fn valid(file: &str, config: &Config) -> Self {
         let zone = Some(config.zone.name.to_string());
         let peers = config.peers.iter().map(|peer| peer.zone.to_string()).collect();
-        Self { valid: true, zone, peers, ..Self::invalid(file, Vec::new()) }
+        let plain = config.wireguard_peers.iter().map(|peer| peer.name.to_string());
+        let wireguard_peers = plain.collect();
+        Self { valid: true, zone, peers, wireguard_peers, ..Self::invalid(file, Vec::new()) }
     }
 
     pub(crate) fn invalid(file: &str, errors: Vec<Mistake>) -> Self {
@@ -79,6 +83,7 @@ impl CheckView {
             valid: false,
             zone: None,
             peers: Vec::new(),
+            wireguard_peers: Vec::new(),
             errors,
             notes: Vec::new(),
             differs: None,
@@ -141,7 +146,11 @@ impl Rendered for CheckView {
                 [] => "no peers".to_owned(),
                 peers => format!("peers {}", peers.join(", ")),
             };
-            let valid = format!("{}: valid (zone {zone}, {peers})", self.file);
+            let plain = match self.wireguard_peers.as_slice() {
+                [] => String::new(),
+                plain => format!(", WireGuard peers {}", plain.join(", ")),
+            };
+            let valid = format!("{}: valid (zone {zone}, {peers}{plain})", self.file);
             lines.push(valid);
         }
         lines.extend(self.notes.iter().map(|note| format!("note: {note}")));

@@ -1,14 +1,12 @@
 //! `zonemesh show ZONE`: one tunnel, everything that is known of it.
 
-use zonemesh_api::view::{FindingView, PeerEntry, PeerView, Timestamp};
+use zonemesh_api::view::{PeerEntry, PeerView, Timestamp};
 
 use super::{counted, findings};
 use crate::output::{Page, Rendered};
 use crate::quantity::{ago, bytes, delay, offset, percent};
 use crate::table::{plain, wrapped};
 
-/// The finding about a gateway that was stopped, a note at first.
-const STOPPED: &str = "N230";
 /// What a peer that runs plain WireGuard has not.
 const OF_GATEWAYS: [&str; 4] = ["gateway", "stream", "clock", "tunnel"];
 /// What stands below the names of values.
@@ -140,9 +138,8 @@ impl Rendered for PeerView {
         text.extend(both_ends(self, page).into_iter().map(line));
         let now = Timestamp(page.now);
         text.extend(self.findings.iter().map(|finding| findings::text(finding, now)));
-        let is_told = |one: &FindingView| one.is_alarming() || one.code == STOPPED;
-        if !self.is_well() && !self.findings.iter().any(is_told) {
-            // What is the matter is not about this zone: this gateway's own may be out of the mesh.
+        if !self.is_well() && !self.has_alarms() {
+            // What is the matter is not about this zone, or is a note still: that one was stopped.
             let line = format!("! no tunnel is up to {}  -> zonemesh status", peer.label);
             text.push_str(&wrapped(&plain(&line), "  "));
         }

@@ -84,7 +84,9 @@ impl Rendered for PeersView {
             text.push_str(&format!("dropped packets: {dropped}\n"));
         }
         if self.peers.is_empty() && page.header {
-            text.push_str("no peers are configured: add [[peer]] to the configuration\n");
+            text.push_str(
+                "no peers: no zone has joined yet (zonemesh zone list), or [[peer]] is missing\n",
+            );
         }
         text
     }

@@ -163,9 +163,21 @@ fn waiting_ends_well_with_the_tunnels_and_with_9_and_a_name_without() {
     assert_eq!(unknown.status.code(), Some(1));
     let said = stderr(&unknown);
     assert!(said.contains("after 0 s no such zone is known here: rome"), "{said}");
-    assert!(said.ends_with("next: zonemesh peers\n"), "{said}");
+    assert!(said.ends_with("next: zonemesh zone list\n"), "{said}");
     let nobody = run(&["--socket", "/nowhere/admin.sock", "wait", "--timeout", "1"]);
     assert_eq!(nobody.status.code(), Some(3));
+}
+
+#[test]
+fn a_plain_wireguard_peer_is_waited_for_only_by_its_name() {
+    let mut answers = Answers::new(Paris::Down);
+    for peer in answers.peers.peers.iter_mut().filter(|peer| peer.zone == "paris") {
+        peer.gateway = "wireguard_peer".to_owned();
+    }
+    let daemon = Daemon::saying(answers);
+    let exit = |args: &[&str]| ask(&daemon.socket(), args).status.code();
+    assert_eq!(exit(&["wait", "--timeout", "0"]), Some(0));
+    assert_eq!(exit(&["wait", "paris", "--timeout", "0"]), Some(9));
 }
 
 /// A gateway with one finding, of this severity.

@@ -71,6 +71,8 @@ pub struct PeerStatus {
     pub send_refused: Option<i32>,
     /// Handshake initiations sent since the last completed handshake.
     pub handshake_attempts_unanswered: u64,
+    /// Handshake initiations of the peer that were answered since it has used a session.
+    pub handshakes_unused: u64,
     /// True once the peer has completed a handshake with this gateway's next key.
     pub knows_next_key: bool,
     /// True while there is a session that was made with this gateway's present key.
@@ -100,6 +102,8 @@ pub struct LaneStatus {
     pub is_usable: bool,
     /// Handshake initiations sent on it since the last completed one.
     pub handshake_attempts_unanswered: u64,
+    /// Handshake initiations on it that were answered since the peer has used a session.
+    pub handshakes_unused: u64,
     /// True once the peer has completed a handshake with this lane's next key.
     pub knows_next_key: bool,
     /// True while there is a session that was made with this lane's present key.

@@ -252,6 +252,7 @@ impl Lookout {
         PeerSight {
             subject,
             rests: !peer.keeps_alive,
+            is_plain: peer.is_plain(),
             calls: peer.plain.is_some_and(|plain| !plain.is_called),
             state: state_of(path, tunnel),
             reason: path.and_then(|path| path.summary.reason),
@@ -259,6 +260,7 @@ impl Lookout {
             endpoint: tunnel.and_then(|tunnel| tunnel.endpoint),
             is_unresolved: self.ledger.findings().stands(Code::NameUnresolved, &peer.subject()),
             unanswered: tunnel.map_or(0, |tunnel| tunnel.handshake_attempts_unanswered),
+            unused: tunnel.map_or(0, |tunnel| tunnel.handshakes_unused),
             is_link_down: false,
             refused: tunnel.and_then(|tunnel| tunnel.send_refused).map(SendRefusal),
             mtu: path.map_or(0, |path| path.summary.mtu),

@@ -3,6 +3,7 @@
 //! Promises: who raised a finding clears it, no time does; a moment of a lock and never a disk. What
 //! comes and goes is told to the journal, as far as that keeps up.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
@@ -111,7 +112,7 @@ impl FindingBoard {
     }
 
     /// Those about one of `subjects`, the worst first; the others are not copied.
-    pub(crate) fn about(&self, subjects: &[Subject]) -> Vec<StandingFinding> {
+    pub(crate) fn about(&self, subjects: &BTreeSet<Subject>) -> Vec<StandingFinding> {
         let findings = self.lock();
         let of = |code: &Code| {
             let of_code = subjects.iter().filter_map(|subject| findings.get(*code, subject));
@@ -157,9 +158,9 @@ mod tests {
         for subject in [&madrid, &second, &paris] {
             board.raise(Finding::new(Code::ALL[0], subject.clone()));
         }
-        let about = board.about(&[madrid.clone(), second.clone()]);
+        let about = board.about(&BTreeSet::from([madrid.clone(), second.clone()]));
         let subjects: Vec<_> = about.iter().map(|one| &one.finding.subject).collect();
         assert_eq!(subjects, [&madrid, &second]);
-        assert!(board.about(&[]).is_empty());
+        assert!(board.about(&BTreeSet::new()).is_empty());
     }
 }

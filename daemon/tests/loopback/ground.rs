@@ -53,6 +53,7 @@ fn in_session(key: WireGuardPublicKey) -> PeerStatus {
         tx_bytes: 1,
         send_refused: None,
         handshake_attempts_unanswered: 0,
+        handshakes_unused: 0,
         knows_next_key: false,
         uses_current_key: true,
         segmentation_refused: 0,

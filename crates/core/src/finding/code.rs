@@ -208,6 +208,9 @@ codes! {
     WireGuardPeerRefused "N240" Degraded "a WireGuard peer does not get what is somebody else's"
         "{reason}: it does not get that"
         "take it out of its [[wireguard_peer]] section, or renumber one of the two; then `zonemesh reload`";
+    HandshakesUnused "N241" Down "a WireGuard peer asks for sessions and uses none"
+        "it has asked {count} {count:time|times} for a session and used none[ ({address})]"
+        "compare the secret (`preshared_key`) at both ends; else this gateway's answers do not reach it";
 
     RegistrationRefused "P301" Down "the gateway refuses this VM"
         "the gateway refuses this VM: {reason}"

@@ -139,6 +139,7 @@ impl RemoteGateway {
             send_refused: first.and_then(|first| first.send_refused),
             handshake_attempts_unanswered: first
                 .map_or(0, |first| first.handshake_attempts_unanswered),
+            handshakes_unused: first.map_or(0, |first| first.handshakes_unused),
             knows_next_key: first.is_some_and(|first| first.knows_next_key)
                 && lanes.iter().all(has_changed),
             uses_current_key: lanes.iter().any(|lane| lane.uses_current_key),

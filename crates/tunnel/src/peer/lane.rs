@@ -292,6 +292,7 @@ impl RemoteLane {
             send_refused: Some(self.state.refused.load(Ordering::Relaxed)).filter(|no| *no != 0),
             is_usable: self.state.number == 0 || self.state.is_usable(),
             handshake_attempts_unanswered: sender.map_or(0, |sender| sender.unanswered),
+            handshakes_unused: links.iter().map(|link| link.unused).max().unwrap_or_default(),
             knows_next_key: identities.next.as_ref().is_some_and(|next| has_used(&next.key)),
             uses_current_key: links.iter().any(is_in_use),
             segmentation_refused: self.state.segmentation.refusals(),

@@ -45,6 +45,7 @@ pub(crate) const CODES: &[Code] = &[
     Code::KeepaliveMismatch,
     Code::TunnelSilent,
     Code::HandshakesUnanswered,
+    Code::HandshakesUnused,
     Code::NoEndpoint,
     Code::PathLoses,
     Code::BlackHole,

@@ -14,6 +14,8 @@ use zonemesh_core::path::{PathReason, PathState, SendRefusal};
 const CLOCK_OFF_MS: i64 = 5_000;
 /// Unanswered handshakes after which a lane is in trouble.
 const LANE_SILENT: u64 = 3;
+/// Handshakes of a plain peer that come to nothing before that is told: one or two may be lost.
+const MOST_UNUSED: u64 = 2;
 /// What helps where one clock makes the other end's certificate one of another time.
 const SET_THE_CLOCK: &str =
     "set the clock that is wrong: NTP (chrony) on both gateways; `timedatectl`";
@@ -27,6 +29,8 @@ pub(crate) struct PeerSight {
     pub(crate) subject: Subject,
     /// True if nobody keeps the tunnel up while it is not used.
     pub(crate) rests: bool,
+    /// True of a plain WireGuard peer.
+    pub(crate) is_plain: bool,
     /// True of a plain WireGuard peer that nobody has an endpoint of: it comes when it likes.
     pub(crate) calls: bool,
     pub(crate) state: PathState,
@@ -37,6 +41,8 @@ pub(crate) struct PeerSight {
     /// True if there would be an endpoint, and its name does not resolve: that is told.
     pub(crate) is_unresolved: bool,
     pub(crate) unanswered: u64,
+    /// Its initiations that were answered since it has used a session.
+    pub(crate) unused: u64,
     /// True if the interface that leads to it is down: that is told.
     pub(crate) is_link_down: bool,
     /// Why this machine refuses to send to it, if it does.
@@ -119,6 +125,11 @@ pub(crate) fn of_peer(peer: &PeerSight) -> Vec<Finding> {
             found.extend(broken_stream(peer));
             found.extend(silent_lanes(peer));
         }
+        // It knows this gateway's key, so that it is one, and nobody else says what is wrong with it.
+        PathState::Down | PathState::Never if peer.is_plain && peer.unused > MOST_UNUSED => {
+            let unused = about(peer, Code::HandshakesUnused).with(Evidence::Count(peer.unused));
+            found.push(at_endpoint(unused, peer));
+        }
         PathState::Down | PathState::Never if peer.rests && peer.unanswered == 0 => {}
         PathState::Down | PathState::Never if peer.endpoint.is_none() && peer.is_unresolved => {}
         PathState::Down | PathState::Never if peer.is_link_down => {}
@@ -185,10 +196,13 @@ fn fell_silent(peer: &PeerSight) -> bool {
     peer.state == PathState::Down && peer.reason.is_some_and(silence)
 }
 
-/// Of a peer that calls, and is not there now.
+/// Of a peer that calls, and is not there now, or has not been there yet.
 fn away(peer: &PeerSight) -> Finding {
-    let away = about(peer, Code::NoEndpoint).severity(Severity::Note);
-    away.fix(
+    let away = match peer.reason {
+        Some(reason) => about(peer, Code::TunnelSilent).with(Evidence::Reason(reason.to_string())),
+        None => about(peer, Code::NoEndpoint),
+    };
+    at_endpoint(away, peer).severity(Severity::Note).fix(
         "nothing to do where it comes and goes; else give it this gateway's {gateway.endpoints}, or \
          write its `endpoint` into its [[wireguard_peer]] section",
     )

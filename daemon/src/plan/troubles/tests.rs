@@ -11,6 +11,7 @@ fn paris() -> PeerSight {
     PeerSight {
         subject: Subject::Zone("paris".parse().unwrap()),
         rests: false,
+        is_plain: false,
         calls: false,
         state: PathState::Up,
         reason: None,
@@ -18,6 +19,7 @@ fn paris() -> PeerSight {
         endpoint: Some("198.51.100.7:51820".parse().unwrap()),
         is_unresolved: false,
         unanswered: 0,
+        unused: 0,
         is_link_down: false,
         refused: None,
         mtu: 1420,
@@ -63,11 +65,24 @@ fn a_plain_peer_that_calls_and_is_away_is_a_note_and_one_that_is_called_is_down(
     let line = "N207 office/wireguard_peer: no endpoint is known, and it has not called";
     says(&away, &[line]);
     assert_eq!(of_peer(&away)[0].severity, Severity::Note);
+    let reason =
+        Some(PathReason::Silence { probes: 0, time: Duration::from_secs(190), is_heard: false });
+    let gone = PeerSight { state: PathState::Down, reason, endpoint: up.endpoint, ..away.clone() };
+    let found = of_peer(&gone);
+    assert_eq!((found[0].code, found[0].severity), (Code::TunnelSilent, Severity::Note));
     let silent = PeerSight { state: PathState::Down, unanswered: 4, ..up.clone() };
     let line =
         "N206 office/wireguard_peer: 4 handshake initiations unanswered (198.51.100.7:51820)";
     says(&silent, &[line]);
     assert_eq!(of_peer(&silent)[0].severity, Severity::Down);
+    let unused = "N241 office/wireguard_peer: it has asked 3 times for a session and used none (198.51.100.7:51820)";
+    for one in [
+        PeerSight { is_plain: true, unused: 3, ..silent.clone() },
+        PeerSight { is_plain: true, unused: 3, unanswered: 0, rests: true, ..silent.clone() },
+    ] {
+        says(&one, &[unused]);
+        says(&PeerSight { state: PathState::Up, ..one }, &[]);
+    }
     // Without a keepalive there is a session only while there is something to carry.
     says(&PeerSight { unanswered: 0, rests: true, ..silent }, &[]);
 }

@@ -1,5 +1,6 @@
 //! The tunnels at one moment: all, or those to one zone.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use zonemesh_core::finding::{StandingFinding, Subject};
@@ -48,9 +49,10 @@ pub(crate) struct PeerSnapshot<'a> {
 }
 
 /// What findings about these gateways of a zone may be about.
-fn subjects(plans: &[PeerPlan]) -> Vec<Subject> {
-    let zone = plans.first().map(PeerPlan::subject);
-    zone.into_iter().chain(plans.iter().map(|plan| Subject::Gateway(plan.id.clone()))).collect()
+fn subjects(plans: &[PeerPlan]) -> BTreeSet<Subject> {
+    // A plain peer is its own only gateway.
+    let peers = plans.iter().map(PeerPlan::subject);
+    peers.chain(plans.iter().map(|plan| Subject::Gateway(plan.id.clone()))).collect()
 }
 
 impl TunnelsSnapshot {

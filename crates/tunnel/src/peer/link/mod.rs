@@ -61,6 +61,8 @@ pub(super) struct LinkStatus {
     pub(super) latest_handshake: Option<SystemTime>,
     /// Initiations sent since the last session came up.
     pub(super) unanswered: u64,
+    /// Initiations answered since the gateway has used a session.
+    pub(super) unused: u64,
     /// A session that was made here may still carry packets, ours or the gateway's.
     pub(super) session_lives: bool,
 }
@@ -114,6 +116,7 @@ impl RemoteLink {
             endpoint: state.path().map(|path| path.remote),
             latest_handshake: state.latest_handshake(),
             unanswered: state.unanswered(),
+            unused: state.unused(),
             session_lives: state.has_living_session(now),
         }
     }

@@ -106,6 +106,11 @@ impl LinkState {
         self.schedule.unanswered()
     }
 
+    /// Initiations answered since the gateway has used a session.
+    pub(crate) fn unused(&self) -> u64 {
+        self.answered.into()
+    }
+
     /// True once after each handshake that was completed.
     pub(crate) fn take_completed(&mut self) -> bool {
         std::mem::take(&mut self.completed)

@@ -3,7 +3,7 @@
 //! Two zones with overlapping prefixes would silently steal each other's packets: WireGuard's
 //! allowed IPs belong to the last peer that was set. So the overlap is an error that names both.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -65,6 +65,13 @@ pub enum NotPrefix {
 #[must_use]
 pub fn overlaps(a: &IpNet, b: &IpNet) -> bool {
     a.contains(b) || b.contains(a)
+}
+
+/// True if `net` is a part of one of `others`, and not the whole of it.
+#[must_use]
+pub fn is_part_of_another(others: &BTreeSet<IpNet>, net: &IpNet) -> bool {
+    let mut wider = std::iter::successors(net.supernet(), IpNet::supernet);
+    wider.any(|wider| others.contains(&wider.trunc()))
 }
 
 /// True if all of `inner` lies in one of `outer`.

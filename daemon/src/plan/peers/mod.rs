@@ -168,6 +168,9 @@ impl MeshPlan {
             peer.prefixes.retain(is_foreign);
         }
         let all = registry.all_members().filter(|member| member.zone != *registry.zone());
+        let owned: BTreeSet<IpNet> = all.flat_map(nets).map(|net| net.trunc()).collect();
+        // A bar of before that is narrower than what a zone has now would take that part from it.
+        let is_apart = |net: &IpNet| !prefix::is_part_of_another(&owned, net);
         let outer = sources.outer.with(&peers);
         let mut covered = outer.take_own(&mut peers);
         covered.extend(outer.covered_by(&peers));
@@ -182,14 +185,19 @@ impl MeshPlan {
         // Nor does one whose section cannot be used.
         let left_out = config.left_out.iter().filter(|peer| peer.is_zone());
         let left_out = left_out.flat_map(|peer| peer.networks.iter().copied());
-        let mut backstops: BTreeSet<IpNet> =
-            all.flat_map(nets).chain(ever).chain(left_out).filter(is_foreign).collect();
+        let mut backstops: BTreeSet<IpNet> = owned
+            .iter()
+            .copied()
+            .chain(ever.chain(left_out).filter(is_apart))
+            .filter(is_foreign)
+            .collect();
         if sources.keeps_bars() {
             let known: Vec<_> = backstops.iter().copied().collect();
             let is_more = |net: &IpNet| !known.iter().any(|other| other.contains(net));
             backstops.extend(sources.kept.iter().copied().filter(is_foreign).filter(is_more));
         }
-        let mut written: BTreeSet<_> = written_of_plain_peers(config).filter(is_foreign).collect();
+        let written = written_of_plain_peers(config).filter(is_apart);
+        let mut written: BTreeSet<_> = written.filter(is_foreign).collect();
         written.retain(|net| !backstops.contains(net));
         backstops.extend(&written);
         let is_barred = |ip: &IpAddr| backstops.iter().any(|net| net.contains(ip));

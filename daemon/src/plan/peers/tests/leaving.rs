@@ -122,6 +122,43 @@ fn what_was_barred_before_stays_barred_whatever_grants_and_authority_sets_say_si
     assert_eq!(more, nets(&["10.99.7.0/24", "fd99::/64"]), "neither twice nor the own zone's");
 }
 
+/// A bar is a route: a narrower one would be taken before the tunnel.
+#[test]
+fn what_a_zone_has_now_is_all_its_own_whatever_was_barred_of_it_before() {
+    let net = |text: &str| text.parse::<IpNet>().unwrap();
+    let config = config("");
+    let mut registry = managed_with(3, &config, |zone| match zone {
+        2 => vec![net("10.10.12.0/25"), net("10.10.13.0/24")],
+        _ => vec![prefix(zone)],
+    });
+    let regrant = |registry: &mut Registry, zone: u8, prefixes: &[&str]| {
+        let authority = AuthorityIdentity::from_seed(&[99; 32]);
+        let membership = registry.membership().unwrap();
+        let (_, set) = membership.authority_set();
+        let request = GrantRequest {
+            zone: name(zone),
+            zone_key: identity(zone).public_key(),
+            prefixes: prefixes.iter().map(|text| net(text)).collect(),
+            tunnel_ips: vec![tunnel_ip(zone)],
+            federations: Vec::new(),
+        };
+        let grant = TrustItem::Grant(membership.draft_grant(request, NOW).unwrap());
+        let grant = sign(set, &grant, &[&authority]);
+        registry.accept_trust(vec![grant]);
+    };
+    // Its own, wider; then a part of another zone's of before.
+    regrant(&mut registry, 2, &["10.10.12.0/24"]);
+    regrant(&mut registry, 3, &["10.10.8.0/22", "10.10.13.0/25"]);
+    let kept = ["10.10.12.0/25", "10.10.9.0/24", "10.10.13.0/24"].map(net).into();
+    let plan = plan_after(&registry, &config, &BTreeMap::new(), &kept);
+    for gone in ["10.10.12.0/25", "10.10.9.0/24"] {
+        assert!(!plan.backstops.contains(&net(gone)), "{gone}: {:?}", plan.backstops);
+    }
+    for barred in ["10.10.12.0/24", "10.10.8.0/22", "10.10.13.0/24", "10.10.13.0/25"] {
+        assert!(plan.backstops.contains(&net(barred)), "{barred}: {:?}", plan.backstops);
+    }
+}
+
 /// A new state folder knows nobody, and the kernel still does.
 #[test]
 fn a_gateway_that_waits_for_its_mesh_keeps_what_was_barred_and_a_mesh_by_hand_its_file() {

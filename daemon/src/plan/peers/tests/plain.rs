@@ -67,6 +67,8 @@ fn what_is_granted_to_a_zone_is_the_zones_whichever_came_first_and_stays_barred(
         let is_barred = |net: &IpNet| plan.backstops.iter().any(|barred| barred.contains(net));
         assert!(is_barred(&net(text)), "nothing of {text} leaves in the clear");
         assert!(plan.lasting_bars().contains(&prefix(2)), "as long as any zone's");
+        let narrower = |bar: &&IpNet| prefix(2).contains(*bar) && **bar != prefix(2);
+        assert_eq!(plan.backstops.iter().find(narrower), None, "a bar that the zone is cut off by");
         let found = crate::plan::troubles::of_plan(&plan, &Default::default());
         let told: Vec<_> = found.iter().map(ToString::to_string).collect();
         let line = format!(

@@ -112,23 +112,60 @@ pub fn write_atomic(
     mode: u32,
     owner: Option<FileOwner>,
 ) -> Result<(), FileError> {
-    let no_file = || FileError::NoFile { path: path.to_owned() };
-    let name = path.file_name().ok_or_else(no_file)?.to_string_lossy();
-    let folder = match path.parent().ok_or_else(no_file)? {
-        // A bare name is one of this folder.
-        none if none.as_os_str().is_empty() => Path::new("."),
-        folder => folder,
-    };
-    let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-    let temporary = folder.join(format!(".{name}.{}.{serial}.tmp", std::process::id()));
-    let written = write_new(&temporary, contents, mode, owner)
-        .and_then(|()| step("rename to", path, std::fs::rename(&temporary, path)));
-    if written.is_err() {
-        // The first failure is the one to report; a file that was never made cannot be removed.
-        let _ = std::fs::remove_file(&temporary);
+    PreparedFile::new(path, contents, mode, owner)?.put()
+}
+
+/// A file that is whole on the disk, beside the place that it is for: of several that belong together
+/// none takes its place before there was room for all. Dropped, it is gone.
+#[derive(Debug)]
+pub struct PreparedFile {
+    path: PathBuf,
+    folder: PathBuf,
+    temporary: PathBuf,
+}
+
+impl PreparedFile {
+    /// Writes it.
+    ///
+    /// # Errors
+    /// The step that failed; no temporary file is left.
+    pub fn new(
+        path: &Path,
+        contents: &[u8],
+        mode: u32,
+        owner: Option<FileOwner>,
+    ) -> Result<Self, FileError> {
+        let no_file = || FileError::NoFile { path: path.to_owned() };
+        let name = path.file_name().ok_or_else(no_file)?.to_string_lossy();
+        let folder = match path.parent().ok_or_else(no_file)? {
+            // A bare name is one of this folder.
+            none if none.as_os_str().is_empty() => Path::new("."),
+            folder => folder,
+        };
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        let temporary = folder.join(format!(".{name}.{}.{serial}.tmp", std::process::id()));
+        let prepared = Self { path: path.to_owned(), folder: folder.to_owned(), temporary };
+        write_new(&prepared.temporary, contents, mode, owner)?;
+        Ok(prepared)
     }
-    written?;
-    step("sync the folder of", path, File::open(folder).and_then(|folder| folder.sync_all()))
+
+    /// Puts it into its place.
+    ///
+    /// # Errors
+    /// The step that failed; before the last one the old file is untouched.
+    pub fn put(self) -> Result<(), FileError> {
+        let path = &self.path;
+        step("rename to", path, std::fs::rename(&self.temporary, path))?;
+        let folder = File::open(&self.folder);
+        step("sync the folder of", path, folder.and_then(|folder| folder.sync_all()))
+    }
+}
+
+impl Drop for PreparedFile {
+    fn drop(&mut self) {
+        // It has its place, or was never made: then there is nothing to remove.
+        let _ = std::fs::remove_file(&self.temporary);
+    }
 }
 
 fn write_new(

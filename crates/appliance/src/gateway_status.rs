@@ -8,6 +8,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use zonemesh_context::source::read_regular;
+
+/// More than this no companion says of its gateway.
+const MAX_BYTES: u64 = 1 << 20;
 
 /// Why nothing is known of the gateway.
 #[derive(Debug, thiserror::Error)]
@@ -49,7 +53,7 @@ impl GatewayStatus {
     /// # Errors
     /// The file is not there, or holds something else.
     pub fn read(file: &Path) -> Result<Self, GatewayStatusError> {
-        let text = std::fs::read(file)
+        let text = read_regular(file, MAX_BYTES)
             .map_err(|source| GatewayStatusError::Unreadable { file: file.to_owned(), source })?;
         serde_json::from_slice(&text)
             .map_err(|source| GatewayStatusError::Strange { file: file.to_owned(), source })

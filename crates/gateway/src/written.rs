@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Group, User, geteuid};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
-use zonemesh_appliance::files::{FileError, FileOwner, write_atomic};
+use zonemesh_appliance::files::{FileError, FileOwner, PreparedFile};
 use zonemesh_context::source::read_regular;
 
 /// How the first line begins.
@@ -20,6 +20,8 @@ const MARK: &str = "# Source: CONTEXT (";
 const HASH: &str = ", sha256 of what follows: ";
 /// More than this is no configuration.
 const MAX_BYTES: u64 = 16 << 20;
+/// More than this is no secret of a line.
+const MAX_SECRET_BYTES: u64 = 4096;
 /// Who runs the daemon, and reads the file.
 const GROUP: &str = "zonemesh";
 
@@ -48,18 +50,18 @@ impl fmt::Debug for WantedSecret {
 }
 
 impl WantedSecret {
-    /// Puts it there, for whoever runs the daemon alone, unless it lies there already.
-    fn put(&self) -> Result<(), WrittenError> {
-        let Some(contents) = &self.contents else { return Ok(()) };
+    /// What is to be put there, for whoever runs the daemon alone, unless it lies there already.
+    fn prepared(&self) -> Result<Option<PreparedFile>, WrittenError> {
+        let Some(contents) = &self.contents else { return Ok(None) };
         let line = Zeroizing::new(format!("{}\n", contents.as_str()));
-        let is_there = std::fs::read(&self.place).map(Zeroizing::new);
+        let is_there = read_regular(&self.place, MAX_SECRET_BYTES);
         if is_there.is_ok_and(|there| there.as_slice() == line.as_bytes()) {
-            return Ok(());
+            return Ok(None);
         }
         let user = User::from_name(GROUP).map_err(WrittenError::NoGroups)?;
         let user = user.filter(|_| geteuid().is_root());
         let owner = user.map(|user| FileOwner { uid: user.uid.as_raw(), gid: user.gid.as_raw() });
-        Ok(write_atomic(&self.place, line.as_bytes(), 0o600, owner)?)
+        Ok(Some(PreparedFile::new(&self.place, line.as_bytes(), 0o600, owner)?))
     }
 
     /// Takes away what nothing names any more.
@@ -164,11 +166,14 @@ pub(crate) fn settle(
         None => FileOutcome::Written,
     };
     if !outcome.is_passed_over() {
+        // Neither takes its place before there was room for both.
+        let secret = wanted.secret.prepared()?;
+        let text =
+            (outcome == FileOutcome::Written).then(|| prepared(file, &contents)).transpose()?;
         // A file is there before it is named, and until it is no more.
-        wanted.secret.put()?;
-    }
-    if outcome == FileOutcome::Written {
-        write(file, &contents)?;
+        for new in [secret, text].into_iter().flatten() {
+            new.put()?;
+        }
     }
     if !outcome.is_passed_over() {
         wanted.secret.clear()?;
@@ -190,12 +195,12 @@ pub(crate) fn read(file: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 /// As the package has it: root writes, the daemon reads. Without its group only root does.
-fn write(file: &Path, contents: &str) -> Result<(), WrittenError> {
+fn prepared(file: &Path, contents: &str) -> Result<PreparedFile, WrittenError> {
     let group = Group::from_name(GROUP).map_err(WrittenError::NoGroups)?;
     let group = group.filter(|_| geteuid().is_root());
     let owner = group.map(|group| FileOwner { uid: 0, gid: group.gid.as_raw() });
     let mode = if owner.is_some() { 0o640 } else { 0o600 };
-    Ok(write_atomic(file, contents.as_bytes(), mode, owner)?)
+    Ok(PreparedFile::new(file, contents.as_bytes(), mode, owner)?)
 }
 
 fn origin(there: &[u8]) -> FileOrigin {
@@ -311,6 +316,24 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let error = settle(folder.path(), Some(&wanted(folder.path(), "[zone]\n"))).unwrap_err();
         assert!(matches!(error, WrittenError::Unreadable(..)), "{error}");
+        // A secret stays as it was where the text that names it has no room.
+        let psk = folder.path().join("wg-peer.psk");
+        std::fs::write(&psk, "old\n").unwrap();
+        let mut wanted_there =
+            with_secret(&folder.path().join("no/zonemesh.toml"), "x", Some("new"));
+        wanted_there.secret.place = psk.clone();
+        let error =
+            settle(&folder.path().join("no/zonemesh.toml"), Some(&wanted_there)).unwrap_err();
+        assert!(matches!(error, WrittenError::Unwritten(_)), "{error}");
+        assert_eq!(std::fs::read_to_string(&psk).unwrap(), "old\n");
+        std::fs::remove_file(&psk).unwrap();
+        nix::unistd::mkfifo(&psk, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let file = folder.path().join("zonemesh.toml");
+        settle(&file, Some(&with_secret(&file, "[zone]\n", Some("new")))).unwrap();
+        assert_eq!(std::fs::read_to_string(&psk).unwrap(), "new\n", "nobody waits for a pipe");
+        for made in [&psk, &file] {
+            std::fs::remove_file(made).unwrap();
+        }
         let nowhere = folder.path().join("missing/zonemesh.toml");
         let error = settle(&nowhere, Some(&wanted(&nowhere, "[zone]\n"))).unwrap_err();
         assert!(matches!(error, WrittenError::Unwritten(_)), "{error}");

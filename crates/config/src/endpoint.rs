@@ -58,11 +58,13 @@ impl FromStr for Endpoint {
             _ => return Err(EndpointError::Port(port_text.to_owned())),
         };
         if let Ok(address) = text.parse::<SocketAddr>() {
-            let ip = address.ip();
-            if ip.is_unspecified() || ip.is_multicast() {
+            // An IPv4 address that is written as one of IPv6 is the same machine's.
+            let ip = address.ip().to_canonical();
+            let is_broadcast = ip == std::net::IpAddr::V4(std::net::Ipv4Addr::BROADCAST);
+            if ip.is_unspecified() || ip.is_multicast() || is_broadcast {
                 return Err(EndpointError::NotOneMachine(ip));
             }
-            return Ok(Self::Address(address));
+            return Ok(Self::Address(SocketAddr::new(ip, address.port())));
         }
         if host.contains(':') && !host.starts_with('[') {
             return Err(EndpointError::Brackets);
@@ -128,5 +130,10 @@ mod tests {
         assert_eq!(reason(":1"), EndpointError::Host(String::new()));
         let any = std::net::Ipv4Addr::UNSPECIFIED.into();
         assert_eq!(reason("0.0.0.0:1"), EndpointError::NotOneMachine(any));
+        assert_eq!(reason("[::ffff:0.0.0.0]:1"), EndpointError::NotOneMachine(any));
+        let all = std::net::Ipv4Addr::BROADCAST.into();
+        assert_eq!(reason("255.255.255.255:1"), EndpointError::NotOneMachine(all));
+        let mapped = "[::ffff:203.0.113.1]:1".parse::<Endpoint>().unwrap();
+        assert_eq!(mapped, "203.0.113.1:1".parse().unwrap(), "the same machine's");
     }
 }

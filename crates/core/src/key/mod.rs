@@ -45,6 +45,9 @@ pub enum KeyError {
     /// 32 bytes that are no point of the curve, or one of small order.
     #[error("these 32 bytes are no usable Ed25519 public key")]
     NotAPoint,
+    /// A preshared key of zeros.
+    #[error("a secret of zeros is none to WireGuard: `wg genpsk` makes one")]
+    NoSecret,
 }
 
 /// Some editors put a byte order mark before a text.
@@ -248,9 +251,10 @@ impl PresharedKey {
     /// Reads a key file's text.
     ///
     /// # Errors
-    /// [`KeyError`] if it is not base64 of 32 bytes.
+    /// [`KeyError`] if it is not base64 of 32 bytes, or of zeros, which WireGuard takes for none.
     pub fn from_base64(text: &str) -> Result<Self, KeyError> {
-        decode(text).map(|bytes| Self(Zeroizing::new(bytes)))
+        let bytes = Zeroizing::new(decode(text)?);
+        if *bytes == [0; 32] { Err(KeyError::NoSecret) } else { Ok(Self(bytes)) }
     }
 
     /// The bytes, for the WireGuard handshake.
@@ -323,6 +327,13 @@ mod tests {
         let marked = "\u{feff}dwdtCnMYpX08FsFyUbJmRd9ML4frwJkqsXf7pR25LCo=\r\n";
         let private = WireGuardPrivateKey::from_base64(marked).unwrap();
         assert!(private.public_key().to_string().starts_with("hSDwCYkw"));
+    }
+
+    #[test]
+    fn a_secret_of_zeros_is_none() {
+        let zeros = STANDARD.encode([0; 32]);
+        assert_eq!(PresharedKey::from_base64(&zeros).err(), Some(KeyError::NoSecret));
+        assert!(PresharedKey::from_base64(&STANDARD.encode([1; 32])).is_ok());
     }
 
     #[test]

@@ -121,7 +121,8 @@ impl FlowerVm {
     pub fn note_end(&mut self, exit: String) -> Duration {
         let wait = self.runner.note_end();
         self.reporter.enter(CompanionState::Waiting);
-        self.reporter.blocked(&Reason::FlowerEnded { exit });
+        let log = self.runner.log().to_owned();
+        self.reporter.blocked(&Reason::FlowerEnded { exit, log });
         wait
     }
 }

@@ -58,6 +58,20 @@ async fn what_is_wrong_with_the_programs_is_told() {
 }
 
 #[tokio::test]
+async fn a_folder_that_was_copied_from_elsewhere_is_not_usable() {
+    let folder = tempfile::tempdir().unwrap();
+    script(&folder.path().join("python"), "echo 'Flower version: 1.42.0'");
+    script(&folder.path().join("flwr"), "exit 1");
+    installed_flower(&home(folder.path()), None, None).await.unwrap();
+    let program = folder.path().join("flower-supernode");
+    std::fs::write(&program, "#!/nowhere/venv/bin/python3\nimport sys\n").unwrap();
+    let reason = installed_flower(&home(folder.path()), None, None).await.unwrap_err();
+    let text = reason.to_string();
+    assert_eq!(reason.code(), "F502");
+    assert!(text.ends_with("flower-supernode needs /nowhere/venv/bin/python3, which is not there"));
+}
+
+#[tokio::test]
 async fn a_program_that_leaves_a_child_behind_has_answered_and_the_child_ends() {
     let folder = tempfile::tempdir().unwrap();
     let left = folder.path().join("left");

@@ -74,10 +74,13 @@ impl Administration {
         }
         let here = self.authority()?.map(|identity| identity.public_key());
         match here.is_some_and(|here| here != bundle.signing_key.public_key()) {
-            true => Err(Refusal::Join(format!(
-                "another authority key lies in {}: move it away",
-                self.authority_file.display()
-            ))),
+            true => Err(Refusal::Given(
+                format!(
+                    "{} has another authority key, perhaps of the mesh that this gateway is in",
+                    self.authority_file.display()
+                ),
+                "zonemesh status shows which mesh this gateway is in; if it is in none: keep that file elsewhere, and repeat",
+            )),
             false => Ok(()),
         }
     }

@@ -65,7 +65,7 @@ impl PinnedZone {
             }
             Err(status) => Err(match status.code() {
                 Code::FailedPrecondition => self.unproven("it belongs to no managed mesh yet"),
-                Code::Unimplemented => self.unproven("it is of a release that cannot show it"),
+                Code::Unimplemented => self.unproven("no local API that can show it listens there: it is another port, or of a release before 0.2"),
                 Code::OutOfRange => self.unproven("it shows more than any mesh has"),
                 _ => self.unreachable(Said::from(status).to_string()),
             }),

@@ -76,7 +76,7 @@ fn evidence(reason: &Reason) -> Vec<Evidence> {
             vec![Evidence::Version(ours.clone()), Evidence::TheirVersion(superlinks.clone())]
         }
         Reason::FixedSuperLink { address, problem, .. } => vec![at(address), because(problem)],
-        Reason::FlowerEnded { exit } => vec![because(exit)],
+        Reason::FlowerEnded { exit, .. } => vec![because(exit)],
         Reason::FlowerUnsupported { version } => {
             vec![Evidence::Version(version.to_string()), Evidence::Expected(supported_lines())]
         }
@@ -96,7 +96,7 @@ fn better_fix(reason: &Reason) -> Option<String> {
             if is_turned_away(problem) =>
         {
             Some(
-                "it closes what comes from outside its zone: is this VM's address (`ip address`) in {zone.prefixes} of the gateway, and {vm:gateway} the port of its local API?"
+                "it closes what comes from outside its zone: is the address that this VM calls from ({vm:address}, or that of NIC 0) in {zone.prefixes} of the gateway, and {vm:gateway}, if set, the port of its local API?"
                     .to_owned(),
             )
         }
@@ -111,10 +111,19 @@ fn better_fix(reason: &Reason) -> Option<String> {
             "give {vm:token} of this zone, or have its own gateway in this service; a VM that is no gateway must not publish `ZONEMESH_GATEWAY`"
                 .to_owned(),
         ),
+        Reason::SuperLinkUnreachable { endpoint, problem } if has_no_route(problem) => {
+            Some(format!(
+                "no route of this VM leads there: its companion sets one while it runs; `ip route get {}`",
+                endpoint.ip()
+            ))
+        }
         Reason::SuperLinkUnreachable { endpoint, .. } => Some(format!(
             "in the SuperLink's VM: is flower-superlink listening on {endpoint}? between: `zonemesh peers`, firewalls"
         )),
         Reason::RegistrationRefused { next, .. } => next.clone(),
+        Reason::FlowerEnded { log, .. } => {
+            Some(format!("the last lines of {} in this VM say why", log.display()))
+        }
         Reason::FixedSuperLink { fix, .. } => Some((*fix).to_owned()),
         Reason::ZoneLeft { .. } => Some(
             "nothing to do here; to come back, on the gateway: `zonemesh zone join` with a new invitation"
@@ -144,6 +153,11 @@ fn better_fix(reason: &Reason) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// ENETUNREACH: the kernel has sent nothing.
+fn has_no_route(problem: &str) -> bool {
+    problem.contains(&std::io::Error::from_raw_os_error(nix::libc::ENETUNREACH).to_string())
 }
 
 /// A gateway says no word to whoever calls from outside its zone: TLS ends before it begins.
@@ -234,7 +248,7 @@ mod tests {
             revoked(""),
             Reason::ZoneLeft { at: UnixMillis(1_800_000_000_000) },
             Reason::Files { problem: "cannot write /x".into() },
-            Reason::FlowerEnded { exit: "by signal 9".into() },
+            Reason::FlowerEnded { exit: "by signal 9".into(), log: "/var/log/x.log".into() },
         ];
         for reason in reasons {
             let finding = Finding::from(&reason);

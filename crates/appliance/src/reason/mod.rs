@@ -7,6 +7,7 @@
 mod finding;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use zonemesh_api::keepalive::KeepaliveMismatch;
 use zonemesh_api::wire::local::ToldRevocation;
@@ -203,6 +204,8 @@ pub enum Reason {
     FlowerEnded {
         /// How.
         exit: String,
+        /// Where it has written what went wrong.
+        log: PathBuf,
     },
     /// This companion does not know how to run this Flower.
     #[error(

@@ -12,7 +12,7 @@ pub mod output;
 pub(crate) mod privileges;
 
 use std::future::pending;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use child::{Child, ChildError, Program, describe};
@@ -31,6 +31,8 @@ const SETTLED: Duration = Duration::from_secs(60);
 pub struct Runner {
     guard: PathBuf,
     logs: PathBuf,
+    /// Where the output of the program goes that was started last.
+    log: Option<PathBuf>,
     running: Option<RunningProgram>,
     restart: Backoff,
 }
@@ -46,7 +48,7 @@ impl Runner {
     #[must_use]
     pub const fn new(guard: PathBuf, logs: PathBuf) -> Self {
         let restart = Backoff::new(FIRST_RESTART, LAST_RESTART);
-        Self { guard, logs, running: None, restart }
+        Self { guard, logs, log: None, running: None, restart }
     }
 
     /// Starts the program, and gives its process group. Whatever ran before is killed.
@@ -55,12 +57,20 @@ impl Runner {
     /// Its log cannot be opened, or it cannot be started.
     pub fn start(&mut self, program: &Program) -> Result<i32, ChildError> {
         let log = self.logs.join(format!("{}.log", program.name));
-        let opened = LogFile::open(&log).map_err(|source| ChildError::Log { log, source })?;
+        let opened =
+            LogFile::open(&log).map_err(|source| ChildError::Log { log: log.clone(), source })?;
+        self.log = Some(log);
         self.running = None;
         let child = Child::start(&self.guard, program, opened)?;
         let group = child.group();
         self.running = Some(RunningProgram { child, since: Instant::now() });
         Ok(group)
+    }
+
+    /// The file with the output of the program that was started last, or the folder of all.
+    #[must_use]
+    pub fn log(&self) -> &Path {
+        self.log.as_deref().unwrap_or(&self.logs)
     }
 
     /// Whether the program runs.

@@ -17,6 +17,10 @@ use super::context::ContextDisk;
 
 /// How long the stages may take, once what they wait for is there.
 const STAGES: Duration = Duration::from_secs(60);
+/// What keeps a stage from beginning in some boots of several containers at once, and in no VM: systemd
+/// cannot put its process into the cgroup that it has just made on the machine's one kernel.
+const LOST_TO_ITS_CGROUP: &str = "systemctl show --value --property ExecMainStatus \
+    one-context-local one-context-online one-context | grep --line-regexp --count 219 || true";
 
 /// One VM.
 pub(crate) struct OpenNebulaVm {
@@ -111,9 +115,21 @@ impl OpenNebulaVm {
             if status.trim().ends_with("_failure") {
                 bail!("{}: {status}", self.name);
             }
+            self.has_begun_its_stages()?;
             Ok(Look::Not(status))
         })?;
         Ok(took)
+    }
+
+    /// No trouble of the container's has kept a stage away, which no wait mends.
+    fn has_begun_its_stages(&self) -> Result<()> {
+        let lost = self.run(LOST_TO_ITS_CGROUP).unwrap_or_default();
+        ensure!(
+            matches!(lost.trim(), "" | "0"),
+            "{}: its container lost a stage to 219/CGROUP: not the appliance's doing, try again",
+            self.name
+        );
+        Ok(())
     }
 
     /// What an administrator finds in it once its stages are over: no failure, no secret in a log, and

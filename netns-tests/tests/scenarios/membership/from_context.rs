@@ -15,6 +15,7 @@ use zonemesh_lab::binaries;
 use zonemesh_lab::lab::{Lab, ZonePlan};
 use zonemesh_lab::mesh::patience;
 use zonemesh_lab::namespace::run;
+use zonemesh_lab::process::Process;
 use zonemesh_lab::wait::{Look, until};
 use zonemesh_standin::{ONEGATE_VM, OneGateFault, base64_word};
 
@@ -127,14 +128,7 @@ fn a_vm_made_anew_is_told_what_to_do(lab: &Lab, madrid: &mut GatewayVm) -> Resul
 fn a_plain_wireguard_peer_comes_with_its_keys_and_goes_without_them() -> Result<()> {
     let mut lab = Lab::new(&plain_wireguard_peer::ZONES)?;
     let folder = init(&lab)?;
-    let key_file = lab.folder().join("office.key");
-    let keys = lab.zone("office")?.gateway.run(&[
-        "sh",
-        "-ec",
-        "umask 077; wg genkey >\"$1\"; wg pubkey <\"$1\"",
-        "sh",
-        &key_file.display().to_string(),
-    ])?;
+    let (key_file, keys) = office_key(&lab)?;
     let mut berlin = GatewayVm::new(&lab, lab.zone("berlin")?)?;
     berlin.take(&folder.join("berlin/context"))?;
     let office = lab.zone("office")?;
@@ -172,5 +166,53 @@ fn a_plain_wireguard_peer_comes_with_its_keys_and_goes_without_them() -> Result<
     ensure!(!secret.exists(), "the secret stays behind");
     let routes = lab.zone("berlin")?.gateway.ip(&["route", "show", "table", "all"])?;
     ensure!(!routes.contains(&office.prefix()), "{routes}");
+    lab.succeeded()
+}
+
+/// A private key for the office's router, and its public key.
+fn office_key(lab: &Lab) -> Result<(PathBuf, String)> {
+    let file = lab.folder().join("office.key");
+    let make = "umask 077; wg genkey >\"$1\"; wg pubkey <\"$1\"";
+    let make = ["sh", "-ec", make, "sh", &file.display().to_string()];
+    let public = lab.zone("office")?.gateway.run(&make)?;
+    Ok((file, public))
+}
+
+#[test]
+fn a_plain_peer_takes_nothing_of_a_zone_and_a_wrong_secret_is_told() -> Result<()> {
+    let mut lab = Lab::new(&plain_wireguard_peer::ZONES)?;
+    let folder = init(&lab)?;
+    let (key_file, key) = office_key(&lab)?;
+    let mut madrid = GatewayVm::new(&lab, lab.zone("madrid")?)?;
+    madrid.take(&folder.join("madrid/context"))?;
+    madrid.boot(&lab)?;
+    let (mut berlin, office) = (GatewayVm::new(&lab, lab.zone("berlin")?)?, lab.zone("office")?);
+    berlin.take(&folder.join("berlin/context"))?;
+    // The first half of madrid's, in which its VM is.
+    let madrids = lab.zone("madrid")?.prefix().replace("/24", "/25");
+    let allowed = format!("{}, {madrids}", office.prefix());
+    let endpoint = format!("{}:51820", office.wan_address);
+    for (key, value) in [
+        ("ONEAPP_WG_PEER_PUBLIC_KEY", key.trim()),
+        ("ONEAPP_WG_PEER_ALLOWED_IPS", &allowed),
+        ("ONEAPP_WG_PEER_ENDPOINT", &endpoint),
+        ("ONEAPP_WG_PEER_PRESHARED_KEY", "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA="),
+    ] {
+        berlin.set(key, value);
+    }
+    berlin.boot(&lab)?;
+    madrid.wait_until_ready(patience() + Duration::from_secs(60))?;
+    let (vm, desk) = (&lab.zone("berlin")?.vm("vm")?.namespace, office.vm("desk")?);
+    let worker = lab.zone("madrid")?.vm("vm")?.address.into();
+    plain_wireguard_peer::reaches(vm, worker)?;
+    berlin.tells("N240", &format!("{madrids} of its allowed_ips overlaps zone madrid's"))?;
+    let own =
+        berlin.ask(&["status"])?["tunnel"]["public_key"].as_str().unwrap_or_default().to_owned();
+    let _router = plain_wireguard_peer::router(&lab, &key_file, &own)?;
+    let mut calling = desk.namespace.command("ping");
+    calling.args(["-n", &lab.zone("berlin")?.vm("vm")?.address.to_string()]);
+    let _calling = Process::spawn("ping", calling, lab.folder())?;
+    berlin.tells("N241", "times for a session and used none")?;
+    plain_wireguard_peer::reaches(vm, worker)?;
     lab.succeeded()
 }

@@ -11,9 +11,11 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use netns_tests::findings;
 use serde_json::Value;
 use zonemesh_lab::binaries;
 use zonemesh_lab::lab::{Lab, LabZone};
+use zonemesh_lab::mesh::patience;
 use zonemesh_lab::namespace::Namespace;
 use zonemesh_lab::process::Process;
 use zonemesh_lab::wait::{Look, until};
@@ -229,6 +231,16 @@ impl GatewayVm {
         serde_json::from_slice(&output.stdout).with_context(|| {
             format!("zonemesh {}: {}", args.join(" "), String::from_utf8_lossy(&output.stderr))
         })
+    }
+
+    /// Until its status tells a finding with these words.
+    pub(crate) fn tells(&self, code: &str, words: &str) -> Result<()> {
+        until(&format!("{code}: {words}"), patience(), || {
+            let status = self.ask(&["status"])?;
+            let is_told = findings::tells(&status, code, &[words])?;
+            Ok(Look::<()>::when(is_told, &status["findings"]))
+        })?;
+        Ok(())
     }
 
     /// What its companion says of it.

@@ -2,6 +2,7 @@
 //! them all: a checker that refuses nothing proves nothing.
 
 mod damages;
+mod wireguard_peer;
 mod without_mesh;
 
 use std::collections::BTreeSet;

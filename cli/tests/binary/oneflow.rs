@@ -552,3 +552,163 @@ fn the_help_names_every_template_that_comes_with_the_program() {
         assert!(is_named, "{}: {help}", template.name);
     }
 }
+
+/// gateway-only with inputs for a plain WireGuard peer, as a file in the folder.
+fn with_peer(folder: &Path, preshared: &str) {
+    let own =
+        std::fs::read_to_string(format!("{TEMPLATES}/gateway-only.json")).expect("it is shipped");
+    let mut own: Value = serde_json::from_str(&own).expect("it is JSON");
+    for key in ["PUBLIC_KEY", "ENDPOINT", "ALLOWED_IPS", "PERSISTENT_KEEPALIVE"] {
+        own["roles"][0]["user_inputs"][format!("ONEAPP_WG_PEER_{key}")] = "O|text|x||".into();
+    }
+    own["roles"][0]["user_inputs"]["ONEAPP_WG_PEER_PRESHARED_KEY"] = preshared.into();
+    std::fs::write(folder.join("peer.json"), own.to_string()).expect("it is written");
+}
+
+const PEER_IDS: [&str; 8] = [
+    "--set",
+    "gateway=12",
+    "--set",
+    "zone_network=0",
+    "--set",
+    "public_network=1",
+    "--set",
+    "gateway_ip=10.10.11.254",
+];
+
+#[test]
+fn a_plain_peer_is_judged_as_its_gateway_would() {
+    const KEY: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
+    let folder = tempfile::tempdir().unwrap();
+    mesh(folder.path());
+    with_peer(folder.path(), "O|password|psk||");
+    let render = |zone: bool, values: &[(&str, &str)]| {
+        let mut command = in_folder(folder.path(), &["render", "peer.json", "--out", "-"]);
+        command.args(PEER_IDS).args(zone.then_some(["--zone", "mesh/madrid"]).iter().flatten());
+        for (key, value) in values {
+            command.args(["--value", &format!("gateway.ONEAPP_WG_PEER_{key}={value}")]);
+        }
+        command.output().unwrap()
+    };
+    let well = [("PUBLIC_KEY", KEY), ("ALLOWED_IPS", "10.77.30.0/24")];
+    for zone in [false, true] {
+        let made = render(zone, &well);
+        assert_eq!(made.status.code(), Some(0), "{}{}", stdout(&made), stderr(&made));
+        for (key, value, words) in [
+            ("PUBLIC_KEY", "abc", "ONEAPP_WG_PEER_PUBLIC_KEY=\"abc\": a key is 44 characters"),
+            ("ALLOWED_IPS", "10.77.300.0/24", "expected an address, a '/' and a length"),
+            ("ENDPOINT", "1.2.3.4", "\"1.2.3.4\": the port is missing"),
+            ("PERSISTENT_KEEPALIVE", "25s", "from 0 to 65535"),
+        ] {
+            let others = well.iter().filter(|(other, _)| *other != key).copied();
+            let values: Vec<_> = others.chain([(key, value)]).collect();
+            let made = render(zone, &values);
+            assert_eq!(made.status.code(), Some(2), "{key}={value}: {}", stdout(&made));
+            assert!(stderr(&made).contains(words), "{key}={value}: {}", stderr(&made));
+        }
+    }
+    let part = render(true, &[("PUBLIC_KEY", KEY), ("ALLOWED_IPS", "10.10.11.128/25")]);
+    assert_eq!(part.status.code(), Some(2));
+    let words = "10.10.11.128/25 overlaps 10.10.11.0/24, which is this zone's";
+    assert!(stderr(&part).contains(words), "{}", stderr(&part));
+    let alone = render(true, &[("PUBLIC_KEY", KEY)]);
+    assert_eq!(alone.status.code(), Some(2));
+    assert!(stderr(&alone).contains("ALLOWED_IPS is not set, and"), "{}", stderr(&alone));
+    assert_eq!(stderr(&alone).lines().count(), 2, "{}", stderr(&alone));
+}
+
+#[test]
+fn a_secret_that_no_folder_has_is_asked_for_beside_a_folder_too() {
+    let folder = tempfile::tempdir().unwrap();
+    mesh(folder.path());
+    for input in ["O|password|psk||", "M|password|psk"] {
+        with_peer(folder.path(), input);
+        let mut command = in_folder(folder.path(), &["render", "peer.json"]);
+        command.args(PEER_IDS).args(["--zone", "mesh/madrid", "--out", "made.json"]);
+        command.args(["--value", "gateway.ONEAPP_WG_PEER_ALLOWED_IPS=10.77.30.0/24", "--value"]);
+        let key = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
+        command.arg(format!("gateway.ONEAPP_WG_PEER_PUBLIC_KEY={key}"));
+        let made = command.output().unwrap();
+        assert_eq!(made.status.code(), Some(0), "{}{}", stdout(&made), stderr(&made));
+        let said = "asked for at each instantiate: gateway.ONEAPP_WG_PEER_PRESHARED_KEY\n";
+        assert!(stdout(&made).contains(said), "{}", stdout(&made));
+        let role = &read(folder.path(), "made.json")["roles"][0];
+        let asked = serde_json::json!({ "ONEAPP_WG_PEER_PRESHARED_KEY": input });
+        assert_eq!(role["user_inputs"], asked);
+        std::fs::remove_file(folder.path().join("made.json")).unwrap();
+    }
+    for (key, words) in [
+        ("ONEAPP_WG_PEER_PRESHARED_KEY", "it is asked for at the instantiate, beside --zone too"),
+        ("ONEAPP_WG_PRIVATE_KEY", "is refused by every VM: a private key never leaves the VM"),
+    ] {
+        let value = format!("gateway.{key}=hunter2");
+        let mut command = in_folder(folder.path(), &["render", "peer.json", "--value", &value]);
+        let refused = command.args(PEER_IDS).output().unwrap();
+        assert_eq!(refused.status.code(), Some(2));
+        let said = stderr(&refused);
+        assert!(said.contains(words) && !said.contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
+fn a_key_that_the_template_does_not_ask_for_is_told_with_the_line_that_asks_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |value: &str| {
+        let made = render(folder.path(), "training-site", &["--value", value]);
+        assert_eq!(made.status.code(), Some(2), "{}", stdout(&made));
+        stderr(&made)
+    };
+    for (value, line) in [
+        (
+            "gateway.ONEAPP_WG_PEER_ALLOWED_IPS=10.77.30.0/24",
+            "\"ONEAPP_WG_PEER_ALLOWED_IPS\": \"O|text|prefixes that are no zone's, with commas \
+             between||\"",
+        ),
+        (
+            "supernode.ONEAPP_FL_SUPERLINK_ADDRESS=10.10.10.5:9092",
+            "\"ONEAPP_FL_SUPERLINK_ADDRESS\": \"O|text|ADDRESS:PORT",
+        ),
+        (
+            "gateway.ONEAPP_WG_PEER_PRESHARED_KEY=hunter2",
+            "\"ONEAPP_WG_PEER_PRESHARED_KEY\": \"O|password|what `wg genpsk` prints||\"",
+        ),
+    ] {
+        let said = refused(value);
+        assert!(
+            said.contains("in a copy of the template, the line ") && said.contains(line),
+            "{said}"
+        );
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    let said = refused("supernode.ONEAPP_WG_PEER_ENDPOINT=1.2.3.4:5");
+    assert!(said.contains("one of: ONEAPP_ZONEMESH_FEDERATION"), "not its key: {said}");
+}
+
+#[test]
+fn what_only_follows_from_another_mistake_is_not_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = mesh(folder.path());
+    let zone = ["--zone", "mesh/madrid", "--set", "gateway_ip=10.10.11.254"];
+    let only = |template: &str, more: &[&str], words: &str| {
+        let made = render(folder.path(), template, &[&zone[..], more].concat());
+        assert_eq!(made.status.code(), Some(2), "{}", stdout(&made));
+        let said = stderr(&made);
+        assert!(said.contains(words) && said.lines().count() == 2, "{words}: {said}");
+    };
+    only("superlink-gateway", &[], "zone madrid has no lines for a superlink");
+    let context = Path::new(&mesh).join("madrid/context");
+    let good = std::fs::read_to_string(&context).unwrap();
+    let more = "ONEAPP_ZONEMESH_ENDPOINT=\"203.0.113.2\"\n";
+    std::fs::write(&context, format!("{good}{more}")).unwrap();
+    let value = ["--value", "gateway.ONEAPP_ZONEMESH_ENDPOINT=10.77.11.9"];
+    let words = "gateway.ONEAPP_ZONEMESH_ENDPOINT is \"10.77.11.9\" by --value and \"203.0.113.2\" \
+                 by --zone: one of them: leave --value out, or the line ONEAPP_ZONEMESH_ENDPOINT in \
+                 context";
+    only("gateway-only", &value, words);
+    std::fs::copy(Path::new(&mesh).join("berlin/context"), &context).unwrap();
+    only("training-site", &[], "context of zone madrid is zone berlin's");
+    let value =
+        ["--zone", "mesh/madrid", "--value", "supernode.ONEAPP_ZONEMESH_GATEWAY=10.10.11.254"];
+    let made = render(folder.path(), "training-site-without-gateway", &value);
+    assert!(stderr(&made).contains("context of zone madrid is zone berlin's"), "{}", stderr(&made));
+}

@@ -8,10 +8,11 @@ use zonemesh_appliance::settings::{
     self, GatewayPlace, SuperLinkPlace, SuperLinkSettings, SuperNodeSettings, TOKEN_EXAMPLE,
     onegate_lack,
 };
+use zonemesh_context::judged::judged;
 use zonemesh_context::keys::KEYS;
 use zonemesh_context::source::Environment;
 use zonemesh_context::source::context::ContextFile;
-use zonemesh_context::{KeyReaders, SettingsErrors, Variables};
+use zonemesh_context::{Appliance, KeyReaders, SettingsErrors, Variables};
 
 fn good() -> BTreeMap<String, String> {
     [
@@ -428,5 +429,69 @@ fn what_is_wrong_with_a_superlink_without_a_mesh_is_refused_by_its_key() {
             supernode(&without_mesh(&[(key, value)])).err().map(|errors| errors.to_string());
         let error = error.unwrap_or_default();
         assert!(error.contains(words), "{key}={value}: {error}");
+    }
+}
+
+/// Of every kind, right and wrong.
+const VALUES: [&str; 38] = [
+    "../\u{7f} !",
+    "YES",
+    "NO",
+    "perhaps",
+    "0",
+    "1",
+    "20",
+    "60",
+    "9092",
+    "70000",
+    "-1",
+    "0.5",
+    "a b",
+    "a-b",
+    "a_b",
+    "Health EU",
+    "10.10.10.5",
+    "0.0.0.0",
+    "239.1.1.1",
+    "10.10.10.5:9092",
+    "10.10.10.5:0",
+    "0.0.0.0:9092",
+    "127.0.0.1:9092",
+    "[2001:db8::5]:8000",
+    "fl.example:9092",
+    "/srv/x",
+    "x/",
+    ":memory:",
+    "all",
+    "GPU-1,MIG-2",
+    "subprocess",
+    "process",
+    "onegate",
+    "LOUD",
+    "1.25.0",
+    "1.25",
+    "http://169.254.16.9:5030",
+    "site='berlin' n=1",
+];
+
+#[test]
+fn a_value_is_judged_outside_the_vm_as_its_companion_judges_it() {
+    let onegate =
+        [("ONEGATE_ENDPOINT", "http://169.254.16.9:5030"), ("VMID", "7"), ("TOKENTXT", "abc=")];
+    let of_fixed = ["ONEAPP_FL_SUPERLINK_ADDRESS", "ONEAPP_FL_SSL_CA_CERTFILE"];
+    let more = [TOKEN_EXAMPLE, "INFO", "json", "health-eu", "LS0tLS1CRUdJTiBQUklWQVRFIEtFWS0tLS0t"];
+    for key in KEYS {
+        for value in VALUES.iter().chain(&more) {
+            let given = [&onegate[..], &[(key.name, *value)]].concat();
+            let refusals = match key.readers {
+                readers if readers.has(Appliance::SuperLink) => superlink(&with(&given)).err(),
+                readers if !readers.has(Appliance::SuperNode) => continue,
+                _ if of_fixed.contains(&key.name) => supernode(&without_mesh(&given)).err(),
+                _ => supernode(&with(&given)).err(),
+            };
+            let of_key = |error: &zonemesh_context::SettingError| error.key == key.name;
+            let is_refused = refusals.is_some_and(|errors| errors.0.iter().any(of_key));
+            assert_eq!(judged(key, value).is_err(), is_refused, "{}={value}", key.name);
+        }
     }
 }

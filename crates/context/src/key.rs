@@ -248,4 +248,16 @@ impl ContextKey {
         }
         Some(format!("{short}|{options}|"))
     }
+
+    /// The input that somebody adds to a service template which does not ask for the key. Of a switch,
+    /// a list or a number OneFlow would want a default: a text may stay empty.
+    #[must_use]
+    pub fn added_input(&self) -> String {
+        let kind = match self.input {
+            InputType::Password | InputType::Text64 => self.input.word(),
+            _ => InputType::Text.word(),
+        };
+        let added = || format!("O|{kind}|{}||", self.expected);
+        self.service_input().unwrap_or_else(added)
+    }
 }

@@ -7,8 +7,6 @@ use zonemesh_context::keys::{KEYS, flower, gateway, mesh};
 use zonemesh_context::{Appliance, ContextKey, Image, names};
 use zonemesh_core::offered::without_secrets;
 
-use crate::given::ZoneGiven;
-
 use crate::grammar::input::UserInput;
 use crate::json::JsonNode;
 
@@ -63,19 +61,14 @@ pub(crate) fn standing(image: Image, name: &str) -> KeyStanding {
     }
 }
 
-fn known(name: &str) -> Option<&'static ContextKey> {
+pub(crate) fn known(name: &str) -> Option<&'static ContextKey> {
     KEYS.iter().find(|key| key.names().any(|known| known == name))
 }
 
 /// What is wrong with the value of a key of ours, with what is expected; never with a secret.
 pub(crate) fn unfit(name: &str, value: &str) -> Option<UnfitInput> {
     let key = known(name)?;
-    let why = match key.name {
-        "ONEAPP_ZONEMESH_INVITATION" if !value.trim().is_empty() => {
-            ZoneGiven::parse(value).err().map(|error| error.to_string())
-        }
-        _ => judged(key, value).err().map(|error| error.to_string()),
-    }?;
+    let why = judged(key, value).err()?.to_string();
     let shown = without_secrets(value);
     let why = match key.secret {
         true => why,
@@ -115,6 +108,11 @@ pub(crate) fn is_without_mesh(role: &JsonNode, image: Image) -> bool {
 pub(crate) fn is_secret(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     known(&name).map_or_else(|| SECRET_ENDS.iter().any(|end| name.ends_with(end)), |key| key.secret)
+}
+
+/// Whether it is a secret that a zone's folder has.
+pub(crate) fn is_of_folder(name: &str) -> bool {
+    [mesh::TOKEN.name, gateway::INVITATION.name].contains(&name)
 }
 
 /// Whether a text of a template reaches for a secret of another role's VM, as `${ROLE.PATH}` does.

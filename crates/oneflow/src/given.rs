@@ -26,6 +26,7 @@ pub(crate) struct ZoneOfMesh {
 pub(crate) struct ZoneGiven {
     pub(crate) of: ZoneOfMesh,
     prefixes: Vec<IpNet>,
+    tunnel_ips: Vec<IpAddr>,
     federations: Vec<FederationRight>,
     tokens: Vec<KnownToken>,
 }
@@ -69,9 +70,10 @@ impl ZoneGiven {
     pub(crate) fn parse(text: &str) -> Result<Self, NotGivenError> {
         match OfferedText::of(text) {
             OfferedText::Invitation => {
-                let Invitation { zone, mesh, prefixes, federations, tokens, .. } =
+                let Invitation { zone, mesh, prefixes, tunnel_ips, federations, tokens, .. } =
                     Invitation::from_text(text)?;
-                Ok(Self { of: ZoneOfMesh { zone, mesh }, prefixes, federations, tokens })
+                let of = ZoneOfMesh { zone, mesh };
+                Ok(Self { of, prefixes, tunnel_ips, federations, tokens })
             }
             OfferedText::FoundingBundle => {
                 let bundle = FoundingBundle::from_text(text)?;
@@ -81,6 +83,7 @@ impl ZoneGiven {
                 Ok(Self {
                     of: ZoneOfMesh { zone: founder.zone, mesh },
                     prefixes: founder.prefixes,
+                    tunnel_ips: founder.tunnel_ips,
                     federations: founder.federations,
                     tokens: founder.tokens,
                 })
@@ -99,6 +102,12 @@ impl ZoneGiven {
                 Some(format!("{what} of {net}, and no machine's"))
             }
         }
+    }
+
+    /// All addresses that are the zone's.
+    pub(crate) fn own(&self) -> Vec<IpNet> {
+        let addresses = self.tunnel_ips.iter().map(|ip| IpNet::from(*ip));
+        self.prefixes.iter().copied().chain(addresses).collect()
     }
 
     /// Its prefixes, for people.

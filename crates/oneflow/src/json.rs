@@ -189,6 +189,16 @@ impl JsonNode {
         }
     }
 
+    /// What a VM is given of it: numbers and truths as OneFlow writes them.
+    pub(crate) fn as_given(&self) -> Option<String> {
+        match &self.value {
+            JsonValue::Text(text) => Some(text.to_string()),
+            JsonValue::Number(number) => Some(number.to_string()),
+            JsonValue::Bool(truth) => Some(truth.to_string()),
+            JsonValue::Null | JsonValue::List(_) | JsonValue::Object(_) => None,
+        }
+    }
+
     pub(crate) fn as_whole(&self) -> Option<i64> {
         match &self.value {
             JsonValue::Number(number) => number.as_i64(),

@@ -214,7 +214,7 @@ fn every_port_of_the_configuration_stands_in_the_list_of_ports() {
         let port = default.rsplit(':').next().unwrap_or(default);
         assert!(ports.contains(port), "{} = {default} is not listed", key.name);
     }
-    let local = source("crates/appliance/src/settings/mod.rs");
+    let local = source("crates/context/src/judged/companion.rs");
     let port = between(&local, "LOCAL_API_PORT: u16 = ", ";");
     assert!(ports.contains(&format!("TCP {port}")), "the local API's port {port} is not listed");
 }

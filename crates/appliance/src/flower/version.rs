@@ -5,6 +5,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use zonemesh_context::judged::companion;
 use zonemesh_core::visible::quoted;
 
 /// Why a text is no version of Flower.
@@ -27,13 +28,9 @@ impl FromStr for FlowerVersion {
     type Err = FlowerVersionError;
 
     fn from_str(text: &str) -> Result<Self, FlowerVersionError> {
-        let numbers: Vec<u16> = text.split('.').map_while(|part| part.parse().ok()).collect();
-        match numbers[..] {
-            [major, minor, patch] if text.split('.').count() == 3 => {
-                Ok(Self { major, minor, patch })
-            }
-            _ => Err(FlowerVersionError(text.to_owned())),
-        }
+        let no_release = |_form| FlowerVersionError(text.to_owned());
+        let [major, minor, patch] = companion::flower_release(text).map_err(no_release)?;
+        Ok(Self { major, minor, patch })
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use zonemesh_context::judged::companion;
 use zonemesh_context::keys::flower::{SSL_CA_CERTFILE, SUPERLINK_ADDRESS};
 use zonemesh_context::keys::mesh::{GATEWAY, TOKEN};
 use zonemesh_context::{Variables, values};
@@ -71,13 +72,9 @@ pub(super) fn read(variables: &mut Variables<'_>) -> Option<FixedSuperLink> {
 }
 
 fn address(text: &str) -> Result<FixedAddress, String> {
-    values::host_port(text).map_err(|error| error.to_string())?;
+    companion::superlink_address(text).map_err(|error| error.to_string())?;
     if let Ok(at) = text.parse::<std::net::SocketAddr>() {
-        let ip = at.ip();
-        if ip.is_unspecified() || ip.is_multicast() {
-            return Err("nobody can be dialled there".to_owned());
-        }
-        return Ok(FixedAddress { host: San::Ip(ip), port: at.port() });
+        return Ok(FixedAddress { host: San::Ip(at.ip()), port: at.port() });
     }
     let (host, port) = text.rsplit_once(':').ok_or("it has no port")?;
     let port = port.parse().map_err(|error| format!("its port: {error}"))?;

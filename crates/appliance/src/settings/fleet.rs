@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use zonemesh_context::judged;
+use zonemesh_context::judged::{self, companion as checks};
 use zonemesh_context::keys::flower::{
     CONTROL_PORT, FLEET_API_ADDRESS, FLEET_PORT, HEALTH_PORT, SERVERAPPIO_PORT,
 };
@@ -13,7 +13,6 @@ use zonemesh_context::keys::mesh::ADDRESS;
 use zonemesh_context::keys::opennebula::ETH0_IP;
 use zonemesh_context::{ContextKey, SettingsErrors, Variables};
 
-use super::checks;
 use crate::flower::{FlowerPorts, GivenPorts};
 
 /// What a SuperLink's VM is told of where it serves.

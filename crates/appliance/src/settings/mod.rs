@@ -4,7 +4,6 @@
 //! what was expected and an example. It refuses to look at the network or at files. A new key is a
 //! row of [`zonemesh_context::keys`], and a field and a line that reads it here; then its use.
 
-mod checks;
 mod fixed;
 mod fleet;
 pub mod log_wish;
@@ -13,7 +12,7 @@ mod onegate_keys;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use zonemesh_context::judged;
+use zonemesh_context::judged::{self, companion as checks};
 use zonemesh_context::keys::flower::{
     CLIENTAPPIO_PORT, CUDA_VISIBLE_DEVICES, DATABASE, FLOWER_BIN, FLOWER_USER, FLOWER_VERSION,
     GRPC_KEEPALIVE_TIME, GRPC_KEEPALIVE_TIMEOUT, ISOLATION, NODE_CONFIG, SUPERNODE_AUTH,
@@ -23,7 +22,6 @@ use zonemesh_context::keys::later;
 use zonemesh_context::keys::mesh::{
     FEDERATION, GATEWAY, GATEWAY_STATUS, IDENTITY, STATE_DIR, TOKEN,
 };
-use zonemesh_context::node_config;
 use zonemesh_context::values::truth;
 use zonemesh_context::{Appliance, SettingsErrors, Variables};
 use zonemesh_core::name::FederationName;
@@ -34,13 +32,10 @@ use crate::onegate::OneGate;
 
 use fleet::FleetPlace;
 
-pub(crate) use checks::gateway as local_api_address;
 pub use fixed::{FixedAddress, FixedSuperLink};
 pub use fleet::distinct_ports;
 pub use onegate_keys::{onegate_lack, read as onegate};
-
-/// Port of a gateway's local API, unless ONEAPP_ZONEMESH_GATEWAY names another.
-pub const LOCAL_API_PORT: u16 = 51822;
+pub(crate) use zonemesh_context::judged::companion::local_api as local_api_address;
 
 /// A token that is good nowhere.
 pub const TOKEN_EXAMPLE: &str =
@@ -143,7 +138,7 @@ pub fn superlink(mut variables: Variables<'_>) -> Result<SuperLinkSettings, Sett
     let FleetPlace { address, ports } = FleetPlace::read(&mut variables);
     let database = variables.optional(DATABASE, checks::database);
     let has_onegate = onegate_keys::are_there(&variables);
-    let shows = variables.optional(IDENTITY, |text| checks::identity(text, has_onegate));
+    let shows = variables.optional(IDENTITY, |text| identity(text, has_onegate));
     let authenticates = variables.optional(SUPERNODE_AUTH, truth).unwrap_or(true);
     let settings = match (common, mesh, address) {
         (Some(common), Some(mesh), Some(address)) => {
@@ -176,7 +171,7 @@ pub fn supernode(mut variables: Variables<'_>) -> Result<SuperNodeSettings, Sett
         false => mesh(&mut variables, &first).map(SuperLinkPlace::Mesh),
     };
     let common = common(&mut variables, VmRole::SuperNode, first);
-    let node_config = variables.optional(NODE_CONFIG, pairs);
+    let node_config = variables.optional(NODE_CONFIG, checks::pairs);
     let clientappio = variables.optional(CLIENTAPPIO_PORT, judged::port);
     let ports = GivenPorts { clientappio, ..GivenPorts::default() };
     let accelerators = variables.optional(CUDA_VISIBLE_DEVICES, checks::accelerators).flatten();
@@ -254,7 +249,7 @@ fn gateway(
     in_this_vm: Option<&PathBuf>,
 ) -> Option<GatewayPlace> {
     if variables.raw(GATEWAY).is_some() {
-        return variables.optional(GATEWAY, checks::gateway).map(GatewayPlace::Given);
+        return variables.optional(GATEWAY, checks::local_api).map(GatewayPlace::Given);
     }
     if let Some(status) = in_this_vm {
         return Some(GatewayPlace::SameVm(status.clone()));
@@ -284,8 +279,9 @@ impl CompanionSettings {
     }
 }
 
-/// A node config that can be handed to a program.
-fn pairs(text: &str) -> Result<String, String> {
-    checks::argument(text).map_err(|error| error.to_string())?;
-    node_config::parse(text).map_err(|error| error.to_string())
+/// `onegate`, where the VM has one.
+fn identity(text: &str, has_onegate: bool) -> Result<(), String> {
+    checks::identity(text).map_err(|error| error.to_string())?;
+    let lacks = || "this VM has no OneGate: its CONTEXT lacks TOKEN=YES".to_owned();
+    has_onegate.then_some(()).ok_or_else(lacks)
 }

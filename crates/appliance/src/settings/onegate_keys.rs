@@ -3,21 +3,28 @@
 //! It promises that a OneGate which cannot be asked is never without effect in silence. It refuses
 //! to ask it.
 
+use zonemesh_context::judged::companion;
 use zonemesh_context::keys::mesh::GATEWAY;
 use zonemesh_context::keys::opennebula::{ONEGATE_ENDPOINT, TOKENTXT, VMID};
 use zonemesh_context::{ContextKey, Variables};
 
-use super::checks;
 use crate::onegate::OneGate;
 
 const KEYS: [ContextKey; 3] = [ONEGATE_ENDPOINT, VMID, TOKENTXT];
 
 /// OneGate, if this VM has it; what is wrong with a value is recorded.
 pub fn read(variables: &mut Variables<'_>) -> Option<OneGate> {
-    let endpoint = variables.optional(ONEGATE_ENDPOINT, checks::endpoint);
-    let vm = variables.optional(VMID, checks::header);
-    let token = variables.optional(TOKENTXT, checks::header);
+    let endpoint = variables.optional(ONEGATE_ENDPOINT, endpoint);
+    let vm = variables.optional(VMID, companion::header);
+    let token = variables.optional(TOKENTXT, companion::header);
     Some(OneGate::new(&endpoint?, &vm?, &token?))
+}
+
+/// What a question can be sent to.
+fn endpoint(text: &str) -> Result<String, String> {
+    companion::onegate_endpoint(text).map_err(|error| error.to_string())?;
+    let url = reqwest::Url::parse(text).ok().filter(|url| url.has_host());
+    url.map(|_url| text.to_owned()).ok_or_else(|| "it is no http:// address".to_owned())
 }
 
 /// True if none of the three is missing.

@@ -13,8 +13,10 @@ use std::path::PathBuf;
 
 use ipnet::IpNet;
 use zonemesh_appliance::onegate::OneGate;
-use zonemesh_appliance::settings::{self, LOCAL_API_PORT, log_wish};
+use zonemesh_appliance::settings::{self, log_wish};
 use zonemesh_config::{Endpoint, EndpointError};
+use zonemesh_context::judged::companion::LOCAL_API_PORT;
+use zonemesh_context::judged::{UnfitValue, gateway as judged};
 use zonemesh_context::key::KeyEffect;
 use zonemesh_context::keys::{self, gateway, later};
 use zonemesh_context::{Appliance, ContextKey, KeyReaders, SettingsErrors, Variables};
@@ -146,8 +148,8 @@ fn endpoints(text: &str) -> Result<Vec<Endpoint>, EndpointError> {
 /// Why nothing can listen there.
 #[derive(Debug, thiserror::Error)]
 enum ListenError {
-    #[error("it is no IP and no IP:PORT (an IPv6 address with a port stands in brackets)")]
-    Form,
+    #[error(transparent)]
+    Form(#[from] UnfitValue),
     #[error("this VM does not have the address {0}; seen: {1}")]
     Elsewhere(IpAddr, String),
     #[error("{0} is not in the zone ({1}), whose VMs alone may use the local API")]
@@ -155,12 +157,7 @@ enum ListenError {
 }
 
 fn listen(text: &str, zone: &[IpNet], nics: &VmNics) -> Result<SocketAddr, ListenError> {
-    let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    let at = match (bare.parse::<IpAddr>(), text.parse::<SocketAddr>()) {
-        (Ok(ip), _) => SocketAddr::new(ip, LOCAL_API_PORT),
-        (_, Ok(at)) if at.port() != 0 => at,
-        _ => return Err(ListenError::Form),
-    };
+    let at = judged::listen(text)?;
     if at.ip().is_unspecified() {
         return Ok(at);
     }

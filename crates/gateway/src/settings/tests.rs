@@ -161,3 +161,67 @@ fn what_is_without_effect_is_checked_here_too_and_a_private_key_is_refused() {
     }
     assert!(message.contains("a private key never leaves the VM") && !message.contains("yAnz5"));
 }
+
+#[test]
+fn a_value_is_judged_outside_the_vm_as_the_gateway_judges_it() {
+    const KEY: &str = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
+    let [bundle, invitation] = usual();
+    let config = "[zone]\nname = \"berlin\"\nprefixes = [\"10.10.10.0/24\"]\n";
+    let damaged = &invitation[..invitation.len() - 8];
+    let values = [
+        "../\u{7f} !",
+        "abc",
+        KEY,
+        "ed25519:xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=",
+        "0",
+        "25",
+        "25s",
+        "65536",
+        "1.2.3.4",
+        "1.2.3.4:0",
+        "1.2.3.4:51820",
+        "1.2.3.999:51820",
+        "0.0.0.0:51820",
+        "office.example:51820",
+        "-office.example:51820",
+        "office.example",
+        "2001:db8::9:51820",
+        "[2001:db8::9]:51820",
+        "[2001:db8::9]",
+        ":51820",
+        "10.77.30.0/24",
+        "10.77.300.0/24",
+        "10.77.30.1/24",
+        "0.0.0.0/0",
+        "127.0.0.0/8",
+        ",",
+        "YES",
+        "INFO",
+        "/run/status.json",
+        config,
+        damaged,
+        &bundle,
+        &invitation,
+    ];
+    let base = [
+        ("ONEAPP_ZONEMESH_INVITATION", invitation.as_str()),
+        ("ETH0_IP", "10.10.11.1"),
+        ("ONEAPP_WG_PEER_PUBLIC_KEY", KEY),
+        ("ONEAPP_WG_PEER_ALLOWED_IPS", "10.10.20.0/24"),
+    ];
+    for key in keys::of(Appliance::Gateway) {
+        for value in values {
+            let beside = if key.name == gateway::CONFIG.name { &base[1..2] } else { &base[..] };
+            let refusals = told(&[beside, &[(key.name, value)]].concat()).err();
+            // What this VM has, and whether a daemon can run with a configuration, it alone knows.
+            let of_vm = ["no NIC of this VM", "this VM does not have", "has mistakes"];
+            let of_key = |error: &&zonemesh_context::SettingError| {
+                error.key == key.name && !of_vm.iter().any(|words| error.problem.contains(words))
+            };
+            let found = refusals.as_ref().and_then(|errors| errors.0.iter().find(of_key));
+            let is_refused = found.is_some();
+            let judged = zonemesh_context::judged::judged(key, value);
+            assert_eq!(judged.is_err(), is_refused, "{}={value}: {judged:?}", key.name);
+        }
+    }
+}

@@ -3,26 +3,16 @@
 //! It promises that what was encoded twice, or is another thing, is told as that, and that whatever
 //! the daemon would refuse is refused here. It refuses to change a character of it.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use zonemesh_config::{Config, ConfigErrors};
+use zonemesh_context::judged::gateway::{self, NoConfiguration};
 use zonemesh_context::keys::gateway::CONFIG;
-use zonemesh_core::offered::OfferedText;
 
 /// Why a value is no configuration.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum WholeError {
-    /// What an input of type text64 does to what was encoded already.
-    #[error(
-        "it is encoded twice: an input of type text64 encodes by itself, give it the text as it is"
-    )]
-    Twice,
-    /// The other key's value.
-    #[error("it is {}: give it as ONEAPP_ZONEMESH_INVITATION", .0.words())]
-    WayIn(OfferedText),
-    /// Something else.
-    #[error("it is neither the text of a configuration nor base64 of one")]
-    Other,
+    /// Another thing.
+    #[error(transparent)]
+    Text(#[from] NoConfiguration),
     /// A configuration with mistakes.
     #[error("the configuration has mistakes\n{0}")]
     Mistakes(#[from] ConfigErrors),
@@ -30,40 +20,16 @@ pub(super) enum WholeError {
 
 /// The text, if a daemon can run with it.
 pub(super) fn configuration(value: &str) -> Result<String, WholeError> {
-    let text = text(value)?;
+    let text = gateway::configuration(value)?;
     Config::parse(&text, CONFIG.name)?;
     Ok(text)
 }
 
-/// Base64 has no dot, quote or bracket, and a configuration is none of it without.
-fn text(value: &str) -> Result<String, WholeError> {
-    let given = OfferedText::of(value);
-    if matches!(given, OfferedText::Invitation | OfferedText::FoundingBundle) {
-        return Err(WholeError::WayIn(given));
-    }
-    let Some(decoded) = decode(value) else {
-        return has_settings(value)
-            .then(|| format!("{}\n", value.trim_end()))
-            .ok_or(WholeError::Other);
-    };
-    match decode(&decoded) {
-        Some(inner) if has_settings(&inner) => Err(WholeError::Twice),
-        _ if has_settings(&decoded) => Ok(decoded),
-        _ => Err(WholeError::Other),
-    }
-}
-
-fn has_settings(text: &str) -> bool {
-    text.contains('=')
-}
-
-fn decode(text: &str) -> Option<String> {
-    let compact: String = text.chars().filter(|c| !c.is_ascii_whitespace()).collect();
-    String::from_utf8(STANDARD.decode(compact).ok()?).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     #[test]

@@ -9,24 +9,15 @@ use std::fmt;
 use ipnet::IpNet;
 use zeroize::Zeroizing;
 use zonemesh_config::Endpoint;
+use zonemesh_context::judged::wireguard_peer::{self, PeerLack, WG_PEER_KEYS};
 use zonemesh_context::keys::gateway::{
-    INVITATION, WG_PEER_ALLOWED_IPS, WG_PEER_ENDPOINT, WG_PEER_PERSISTENT_KEEPALIVE,
-    WG_PEER_PRESHARED_KEY, WG_PEER_PUBLIC_KEY,
+    WG_PEER_ALLOWED_IPS, WG_PEER_ENDPOINT, WG_PEER_PERSISTENT_KEEPALIVE, WG_PEER_PRESHARED_KEY,
+    WG_PEER_PUBLIC_KEY,
 };
 use zonemesh_context::{ContextKey, Variables};
 use zonemesh_core::key::{KeyError, PresharedKey, WireGuardPublicKey};
-use zonemesh_core::prefix::{self, NotPrefix};
 
 use super::GivenZone;
-
-/// All of them.
-const KEYS: [ContextKey; 5] = [
-    WG_PEER_PUBLIC_KEY,
-    WG_PEER_ENDPOINT,
-    WG_PEER_ALLOWED_IPS,
-    WG_PEER_PRESHARED_KEY,
-    WG_PEER_PERSISTENT_KEEPALIVE,
-];
 
 /// What CONTEXT says of it.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,64 +39,33 @@ impl fmt::Debug for ContextWireGuardPeer {
     }
 }
 
-/// Why a text is no list of allowed IPs.
-#[derive(Debug, thiserror::Error)]
-enum AllowedIpsError {
-    #[error("there is no prefix in it")]
-    None,
-    #[error("{0:?}: {1}")]
-    Prefix(String, NotPrefix),
-    #[error(
-        "{0} is every address: a default route into a tunnel would take this zone's other traffic with it, and the tunnels' own. Name that peer's own addresses and subnets"
-    )]
-    Everything(IpNet),
-    #[error("{0} holds {1}: name that peer's own addresses and subnets")]
-    Reserved(IpNet, &'static str),
-    #[error("{0} has host bits set: write {1}")]
-    HostBits(IpNet, IpNet),
-}
-
-/// Why a text is no distance of keepalives.
-#[derive(Debug, thiserror::Error)]
-#[error("it is no whole number of seconds from 0 to 65535")]
-struct PersistentKeepaliveError;
-
 /// Reads it; `given` is the zone that CONTEXT gives. What is wrong is recorded.
 pub(super) fn read(
     variables: &mut Variables<'_>,
     given: Option<&GivenZone>,
 ) -> Option<ContextWireGuardPeer> {
-    let there = KEYS.into_iter().find(|key| variables.raw(*key).is_some())?;
+    let is_there = |key: &ContextKey| variables.raw(*key).is_some();
+    if !WG_PEER_KEYS.iter().any(is_there) {
+        return None;
+    }
+    let lacks = wireguard_peer::lacks(is_there, is_there);
     let key: Option<WireGuardPublicKey> =
         variables.optional(WG_PEER_PUBLIC_KEY, |text| text.parse::<WireGuardPublicKey>());
-    let allowed_ips = variables.optional(WG_PEER_ALLOWED_IPS, allowed_ips);
+    let allowed_ips = variables.optional(WG_PEER_ALLOWED_IPS, wireguard_peer::allowed_ips);
     let endpoint: Option<Endpoint> =
         variables.optional(WG_PEER_ENDPOINT, |text| text.parse::<Endpoint>());
     let preshared_key = variables.optional(WG_PEER_PRESHARED_KEY, preshared_key);
-    let keepalive = variables.optional(WG_PEER_PERSISTENT_KEEPALIVE, keepalive);
-    for needed in [WG_PEER_PUBLIC_KEY, WG_PEER_ALLOWED_IPS] {
-        if variables.raw(needed).is_none() {
-            let problem = format!("is not set, and {} is: there is no peer without it", there.name);
-            variables.lacks(needed, &problem);
-        }
-    }
-    let has_other_source = variables.raw(INVITATION).is_some();
-    if !has_other_source {
-        let problem = format!(
-            "is given without {}, from which the configuration file is written: the file here is \
-             somebody else's; write a [[wireguard_peer]] section into it, and take ONEAPP_WG_PEER_* out",
-            INVITATION.name
-        );
-        variables.lacks(there, &problem);
+    let keepalive =
+        variables.optional(WG_PEER_PERSISTENT_KEEPALIVE, wireguard_peer::persistent_keepalive);
+    for PeerLack { key, problem } in lacks {
+        variables.lacks(key, &problem);
     }
     let allowed_ips = allowed_ips?;
     if let Some(given) = given {
         let addresses = given.tunnel_ips.iter().map(|ip| IpNet::from(*ip));
         let own: Vec<IpNet> = given.prefixes.iter().copied().chain(addresses).collect();
-        let shared = |net: &IpNet| own.iter().find(|own| prefix::overlaps(own, net));
-        if let Some((net, own)) = allowed_ips.iter().find_map(|net| Some((net, shared(net)?))) {
-            let problem = format!("{net} overlaps {own}, which is this zone's");
-            variables.wrong(WG_PEER_ALLOWED_IPS, &problem);
+        if let Err(shared) = wireguard_peer::foreign(&allowed_ips, &own) {
+            variables.wrong(WG_PEER_ALLOWED_IPS, &shared.to_string());
         }
     }
     Some(ContextWireGuardPeer {
@@ -117,32 +77,9 @@ pub(super) fn read(
     })
 }
 
-fn allowed_ips(text: &str) -> Result<Vec<IpNet>, AllowedIpsError> {
-    let words = text.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
-    let nets: Vec<IpNet> = words.map(allowed_ip).collect::<Result<_, _>>()?;
-    if nets.is_empty() { Err(AllowedIpsError::None) } else { Ok(nets) }
-}
-
-fn allowed_ip(word: &str) -> Result<IpNet, AllowedIpsError> {
-    let net = prefix::parse(word).map_err(|why| AllowedIpsError::Prefix(word.to_owned(), why))?;
-    if net.prefix_len() == 0 {
-        return Err(AllowedIpsError::Everything(net));
-    }
-    prefix::check_ordinary(&net)
-        .map_err(|reserved| AllowedIpsError::Reserved(net, reserved.what))?;
-    if net != net.trunc() {
-        return Err(AllowedIpsError::HostBits(net, net.trunc()));
-    }
-    Ok(net)
-}
-
 fn preshared_key(text: &str) -> Result<Zeroizing<String>, KeyError> {
     PresharedKey::from_base64(text)?;
     Ok(Zeroizing::new(text.to_owned()))
-}
-
-fn keepalive(text: &str) -> Result<u16, PersistentKeepaliveError> {
-    text.parse().map_err(|_no_number: std::num::ParseIntError| PersistentKeepaliveError)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::fields;
+use super::role_keys::is_reference;
 use crate::appliance::{self, UnfitInput};
 use crate::given::ZoneOfMesh;
 use crate::grammar::input::{InputKind, UserInput};
@@ -16,6 +17,7 @@ pub(super) fn of_service(
     notes: &mut Vec<String>,
 ) {
     grammar(body, mistakes, notes);
+    values(body, mistakes);
     for place in ["user_inputs", "user_inputs_values"] {
         let members = body.get(place).into_iter().flat_map(|place| place.members());
         for (key, spot) in members.filter(|(key, _)| appliance::is_secret(key)) {
@@ -86,6 +88,14 @@ fn check_input(key: &str, spot: &Spot<'_>, input: &UserInput, mistakes: &mut Tem
         );
         mistakes.add_with_fix(TemplateRule::Secret, spot, found, fix);
     }
+    // A form encodes what a text64 has, in its own way.
+    let judged = matches!(input.kind, InputKind::Password | InputKind::Text64);
+    if !judged && let Some(unfit) = appliance::unfit(key, &input.default) {
+        let UnfitInput { why, expected, example } = unfit;
+        let found = format!("the default {why}");
+        let fix = format!("give {expected}, for example {example}; or no default");
+        mistakes.add_with_fix(TemplateRule::InputValue, spot, found, fix);
+    }
     if input.may_lack_value() {
         let found =
             "an input that has no value where nothing is typed: the server refuses to instantiate";
@@ -95,22 +105,36 @@ fn check_input(key: &str, spot: &Spot<'_>, input: &UserInput, mistakes: &mut Tem
 
 /// Values that stand there already are what the program in the VM would take.
 fn values(of: &Spot<'_>, mistakes: &mut TemplateMistakes) {
-    let given = of.get("user_inputs_values");
-    for (key, spot) in given.into_iter().flat_map(|values| values.members()) {
-        let Some(text) = spot.node.as_text() else {
-            if appliance::is_secret(key) {
-                mistakes.add(TemplateRule::InputValue, &spot, spot.node.kind());
-            }
+    let given = of.get("user_inputs_values").into_iter().flat_map(|values| values.members());
+    for (key, spot) in given {
+        if spot.node.as_text().is_none() && appliance::is_secret(key) {
+            mistakes.add(TemplateRule::InputValue, &spot, spot.node.kind());
             continue;
-        };
-        let wrong = appliance::unfit(key, text).filter(|_| !fields::is_unfilled(&spot));
-        if let Some(UnfitInput { why, expected, example }) = wrong {
-            let fix = match appliance::is_secret(key) {
-                true => format!("give the value of {key} that the zone's folder has"),
-                false => format!("give {expected}, for example {example}"),
-            };
-            mistakes.add_with_fix(TemplateRule::InputValue, &spot, why, fix);
         }
+        value(key, &spot, mistakes);
+    }
+    let context = of.get("template_contents").and_then(|contents| contents.get("CONTEXT"));
+    for (key, spot) in context.into_iter().flat_map(|context| context.members()) {
+        if !spot.node.as_text().is_some_and(is_reference) {
+            value(key, &spot, mistakes);
+        }
+    }
+}
+
+fn value(key: &str, spot: &Spot<'_>, mistakes: &mut TemplateMistakes) {
+    let Some(text) = spot.node.as_given() else {
+        if appliance::known(key).is_some() && !matches!(spot.node.value, JsonValue::Null) {
+            mistakes.add(TemplateRule::InputValue, spot, spot.node.kind());
+        }
+        return;
+    };
+    let wrong = appliance::unfit(key, &text).filter(|_| !fields::is_unfilled(spot));
+    if let Some(UnfitInput { why, expected, example }) = wrong {
+        let fix = match appliance::is_of_folder(key) {
+            true => format!("give the value of {key} that the zone's folder has"),
+            false => format!("give {expected}, for example {example}"),
+        };
+        mistakes.add_with_fix(TemplateRule::InputValue, spot, why, fix);
     }
 }
 

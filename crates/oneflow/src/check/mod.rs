@@ -11,6 +11,7 @@ mod networks;
 mod parents;
 mod policies;
 mod role;
+pub(crate) mod role_keys;
 mod service;
 mod without_mesh;
 

@@ -1,6 +1,9 @@
 //! `networks` of the service, and the NICs that name them.
 
+use std::net::IpAddr;
+
 use super::fields;
+use super::role_keys::is_reference;
 use crate::json::JsonValue;
 use crate::mistake::{Spot, TemplateMistakes, TemplateRule};
 
@@ -69,7 +72,24 @@ pub(super) fn nics(body: &Spot<'_>, contents: &Spot<'_>, mistakes: &mut Template
     }
 }
 
+/// An address of the wrong form is refused only when the VM is to be made.
+fn check_addresses(nic: &Spot<'_>, mistakes: &mut TemplateMistakes) {
+    for spot in ["IP", "IP6"].iter().filter_map(|key| nic.get(key)) {
+        let text = spot.node.as_given();
+        let is_one = text.as_ref().is_some_and(|text| {
+            is_reference(text) || text.is_empty() || text.parse::<IpAddr>().is_ok()
+        });
+        if !is_one && !fields::is_unfilled(&spot) {
+            let kind = || spot.node.kind().to_owned();
+            let found = text.map_or_else(kind, |text| format!("{text:?}, and no IP address"));
+            let fix = "write an address of the network, or take the key out";
+            mistakes.add_with_fix(TemplateRule::Nic, &spot, found, fix);
+        }
+    }
+}
+
 fn check_nic(body: &Spot<'_>, nic: &Spot<'_>, mistakes: &mut TemplateMistakes) {
+    check_addresses(nic, mistakes);
     let Some(id) = nic.get("NETWORK_ID") else {
         // A network's name, or the scheduler's choice, is OpenNebula's business.
         if ["NETWORK", "NETWORK_MODE", "NETWORK_UNAME"].iter().all(|key| nic.get(key).is_none()) {

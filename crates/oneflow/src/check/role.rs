@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use zonemesh_context::{Appliance, Image};
 
+use super::role_keys::{KeyProblem, RoleKeys};
 use super::{context, fields, inputs, networks, policies, service, without_mesh};
 use crate::appliance::{self, KeyStanding};
 use crate::json::JsonValue;
@@ -71,6 +72,7 @@ pub(super) fn check(
     let Some(image) = image_of(role) else { return false };
     context::check(role, mistakes);
     keys(role, image, mistakes);
+    together(body, role, image, mistakes);
     without_mesh::check(role, image, &places(role), mistakes);
     let is_router = role.node.get("type").and_then(|kind| kind.as_text()) == Some("vr");
     if image.has_gateway() && !is_router {
@@ -135,6 +137,23 @@ fn keys(role: &Spot<'_>, image: Image, mistakes: &mut TemplateMistakes) {
                     fix,
                 );
             }
+        }
+    }
+}
+
+/// What values mean beside each other, and which are not there.
+fn together(body: &Spot<'_>, role: &Spot<'_>, image: Image, mistakes: &mut TemplateMistakes) {
+    let keys = RoleKeys::of(body.node, role.node);
+    let of_key = |key: &str| {
+        let mut spots = places(role).into_iter().filter_map(|place| place.get(key));
+        spots.next_back().unwrap_or_else(|| role.clone())
+    };
+    for KeyProblem { problem, fix, .. } in keys.missing(image) {
+        mistakes.add_with_fix(TemplateRule::MissingKey, role, problem, fix);
+    }
+    if image.has_gateway() {
+        for KeyProblem { key, problem, fix } in keys.of_peer() {
+            mistakes.add_with_fix(TemplateRule::InputValue, &of_key(key), problem, fix);
         }
     }
 }

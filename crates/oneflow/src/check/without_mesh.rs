@@ -1,7 +1,7 @@
 //! A role whose SuperNodes find their SuperLink by an address of their own, without a mesh.
 //!
 //! It promises that such a role is asked for no token, and has the CA that its companion asks for. It
-//! refuses to judge the two values: the companion does.
+//! refuses to judge the two values: `inputs` does.
 
 use zonemesh_context::Image;
 

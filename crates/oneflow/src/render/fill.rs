@@ -7,11 +7,12 @@ use zonemesh_context::{Appliance, Image};
 use zonemesh_core::token::VmRole;
 
 use super::gateway::{self, ToldGateway};
+use super::inputs::{self, InputsLeft, KnownRole};
 use super::zone_folder::{ContextLine, ZoneFolder};
 use super::{InputGiven, PlaceholderValue, RenderLack, RenderValues};
-use crate::appliance::{self, UnfitInput};
+use crate::appliance;
+use crate::check::role_keys::{KeyProblem, RoleKeys};
 use crate::given::ZoneGiven;
-use crate::grammar::input::UserInput;
 use crate::grammar::placeholder;
 use crate::json::{JsonNode, JsonValue, NOWHERE};
 
@@ -31,9 +32,14 @@ pub(super) fn fill(node: &mut JsonNode, values: &RenderValues) -> Result<Filled,
     let mut filled = Filled::default();
     let given = values.zone.as_ref().and_then(ZoneFolder::given);
     let mut told = Vec::new();
-    refuse_strange_inputs(node, &values.inputs, &mut lacks);
+    let known: Vec<KnownRole> = roles(node).iter().map(KnownRole::of).collect();
+    lacks.extend(inputs::refused(&known, &values.inputs));
     for role in roles(node) {
         let of_zone = values.zone.as_ref().zip(image_of(role));
+        let mut left = match of_zone {
+            None => InputsLeft::Asked,
+            Some(_) => InputsLeft::Settled,
+        };
         give(role, &values.inputs);
         let without_mesh =
             image_of(role).is_some_and(|image| appliance::is_without_mesh(role, image));
@@ -43,20 +49,22 @@ pub(super) fn fill(node: &mut JsonNode, values: &RenderValues) -> Result<Filled,
             let lines = zone.lines(image, values.federation.as_deref());
             let lines = lines.unwrap_or_else(|missing| {
                 lacks.extend(missing);
+                left = InputsLeft::Unknown;
                 Vec::new()
             });
             filled.notes.extend(given.iter().flat_map(|given| refused(given, image, &lines)));
             for line in &lines {
-                lacks.extend(held_otherwise(role, line));
+                let twice = inputs::given_otherwise(&name_of(role), line, &values.inputs);
+                lacks.extend(twice.or_else(|| held_otherwise(role, line)));
                 set_value(role, &line.key, &line.value);
             }
             filled.is_secret = true;
         }
         give(role, &values.inputs);
         told.extend(told_gateway(role));
-        // A role of somebody else's is asked for what it asks.
-        settle(role, of_zone.is_some(), &mut filled, &mut lacks);
+        inputs::settle(role, left, &mut filled, &mut lacks);
     }
+    lacks.extend(of_peers(node));
     let mut placeholders = values.placeholders.clone();
     gateway::agree(&mut placeholders, &told, given.as_ref(), &mut lacks);
     fill_placeholders(node, &placeholders, &mut lacks);
@@ -72,7 +80,23 @@ pub(super) fn fill(node: &mut JsonNode, values: &RenderValues) -> Result<Filled,
     }
     // A template that was rendered before has them already.
     filled.is_secret |= roles(node).iter().any(holds_secret);
+    let mut told = BTreeSet::new();
+    lacks.retain(|lack| told.insert((lack.what.clone(), lack.give.clone())));
     if lacks.is_empty() { Ok(filled) } else { Err(lacks) }
+}
+
+/// What is wrong with plain WireGuard peers.
+fn of_peers(node: &JsonNode) -> Vec<RenderLack> {
+    let roles = node.get("roles").map(JsonNode::items).unwrap_or_default();
+    let gateways = roles.iter().filter(|role| image_of(role).is_some_and(Image::has_gateway));
+    let problems = gateways.flat_map(|role| {
+        let of_role = move |KeyProblem { problem, fix, .. }| RenderLack {
+            what: format!("role {}: {problem}", name_of(role)),
+            give: fix,
+        };
+        RoleKeys::of(node, role).of_peer().into_iter().map(of_role)
+    });
+    problems.collect()
 }
 
 /// What VMs of this role are refused for.
@@ -120,21 +144,21 @@ fn roles(node: &mut JsonNode) -> &mut [JsonNode] {
     node.get_mut("roles").map(JsonNode::items_mut).unwrap_or_default()
 }
 
-fn name_of(role: &JsonNode) -> String {
+pub(super) fn name_of(role: &JsonNode) -> String {
     role.get("name").and_then(JsonNode::as_text).unwrap_or_default().to_owned()
 }
 
-fn keys_of(role: &JsonNode) -> Vec<String> {
+pub(super) fn keys_of(role: &JsonNode) -> Vec<String> {
     let inputs = ["user_inputs", "user_inputs_values"].iter().filter_map(|key| role.get(key));
     inputs.flat_map(JsonNode::members).map(|member| member.key.clone()).collect()
 }
 
-fn image_of(role: &JsonNode) -> Option<Image> {
+pub(super) fn image_of(role: &JsonNode) -> Option<Image> {
     appliance::of_role(&name_of(role), keys_of(role).iter().map(String::as_str))
 }
 
 /// The value that an input has from now on: nobody is asked for it any more.
-fn set_value(role: &mut JsonNode, key: &str, value: &str) {
+pub(super) fn set_value(role: &mut JsonNode, key: &str, value: &str) {
     if role.get("user_inputs_values").is_none() {
         role.put(
             "user_inputs_values",
@@ -169,80 +193,6 @@ fn give(role: &mut JsonNode, inputs: &[InputGiven]) {
     let own = inputs.iter().filter(|given| given.role == name);
     own.filter(|given| !appliance::is_secret(&given.key))
         .for_each(|given| set_value(role, &given.key, &given.value));
-}
-
-fn refuse_strange_inputs(node: &mut JsonNode, inputs: &[InputGiven], lacks: &mut Vec<RenderLack>) {
-    let known: Vec<(String, Vec<String>)> =
-        roles(node).iter().map(|role| (name_of(role), keys_of(role))).collect();
-    for (index, given) in inputs.iter().enumerate() {
-        let (role, key) = (&given.role, &given.key);
-        let of_role = known.iter().find(|(name, _)| name == role);
-        let twice = inputs[..index].iter().any(|other| (&other.role, &other.key) == (role, key));
-        let (what, give) = match of_role {
-            _ if twice => (format!("{role}.{key} is given twice"), "one of them".to_owned()),
-            _ if appliance::is_secret(key) => (
-                format!("{key} is a secret, and whoever sees the process list would see it"),
-                "--zone FOLDER, or nothing: it is asked for at the instantiate".to_owned(),
-            ),
-            None => {
-                let names: Vec<&str> = known.iter().map(|(name, _)| name.as_str()).collect();
-                (
-                    format!("the template has no role {role:?}"),
-                    format!("one of: {}", names.join(", ")),
-                )
-            }
-            Some((_, keys)) if !keys.contains(key) => (
-                format!("role {role} has no input {key:?}"),
-                format!("one of: {}", keys.join(", ")),
-            ),
-            Some(_) => match appliance::unfit(key, &given.value) {
-                None => continue,
-                Some(UnfitInput { why, expected, example }) => (
-                    format!("{role}.{key}={why}"),
-                    format!("{expected}, for example --value {role}.{key}={example:?}"),
-                ),
-            },
-        };
-        lacks.push(RenderLack { what, give });
-    }
-}
-
-/// What is still an input: without a zone's folder it stays one. With it, an optional one is left
-/// at its default, and one that must be given is missing.
-fn settle(role: &mut JsonNode, all: bool, filled: &mut Filled, lacks: &mut Vec<RenderLack>) {
-    let name = name_of(role);
-    let inputs = role.get("user_inputs").map(JsonNode::members).unwrap_or_default();
-    let left: Vec<(String, Option<UserInput>)> = inputs
-        .iter()
-        .map(|member| {
-            let text = member.node.as_text().unwrap_or_default();
-            (member.key.clone(), UserInput::parse(text).ok())
-        })
-        .collect();
-    for (key, input) in left {
-        // A wrong input is the check's business.
-        let Some(input) = input.filter(|_| all) else {
-            filled.asked.push(format!("{name}.{key}"));
-            continue;
-        };
-        if !input.default.is_empty() {
-            set_value(role, &key, &input.default);
-        } else if !input.mandatory {
-            if let Some(inputs) = role.get_mut("user_inputs") {
-                inputs.remove(&key);
-            }
-        } else {
-            let give = match appliance::is_secret(&key) {
-                true => "a folder of `zonemesh mesh init --out` that has it".to_owned(),
-                false => format!("--value {name}.{key}=VALUE"),
-            };
-            lacks.push(RenderLack { what: format!("role {name}: no value for {key}"), give });
-        }
-    }
-    // OpenNebula's command line cannot ask for nothing.
-    if role.get("user_inputs").is_some_and(|inputs| inputs.members().is_empty()) {
-        role.remove("user_inputs");
-    }
 }
 
 fn fill_placeholders(node: &mut JsonNode, given: &[PlaceholderValue], lacks: &mut Vec<RenderLack>) {

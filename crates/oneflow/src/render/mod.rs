@@ -3,10 +3,11 @@
 //!
 //! Promises that what is missing is told at once with the way to give it, that a document which is
 //! rendered passes every check, and that no value of a secret stands in a message. With a zone's
-//! folder nothing is left to be typed at an instantiate.
+//! folder nothing is left to be typed at an instantiate but a secret that no folder has.
 
 mod fill;
 mod gateway;
+mod inputs;
 mod zone_folder;
 
 use zeroize::Zeroizing;

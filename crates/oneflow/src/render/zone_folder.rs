@@ -35,6 +35,8 @@ pub struct ZoneFolder {
 pub(super) struct ContextLine {
     pub(super) key: String,
     pub(super) value: Zeroizing<String>,
+    /// The file that it stands in.
+    pub(super) file: String,
 }
 
 impl ZoneFolder {
@@ -75,26 +77,39 @@ impl ZoneFolder {
                 continue;
             }
             match line(text, appliance) {
-                Ok(line) => lines.push(line),
+                Ok(line) => lines.push(ContextLine { file: file.name.clone(), ..line }),
                 Err(why) => lacks.push(RenderLack {
                     what: format!("{} of zone {}, line {number}: {why}", file.name, self.zone),
                     give: as_written(),
                 }),
             }
         }
-        lacks.extend(self.mixed_up(appliance, file, &lines).map(|why| RenderLack {
-            what: format!("{} of zone {} {why}", file.name, self.zone),
-            give: as_written(),
-        }));
+        // What stands beside another zone's file looks wrong, and is not.
+        let of_file = |name: &str, why: String| format!("{name} of zone {} {why}", self.zone);
+        let what = match self.foreign() {
+            Some(why) => Some(of_file(GATEWAY_FILE, why)),
+            None => self.mixed_up(appliance, file, &lines).map(|why| of_file(&file.name, why)),
+        };
+        lacks.extend(what.map(|what| RenderLack { what, give: as_written() }));
         if lacks.is_empty() { Ok(lines) } else { Err(lacks) }
     }
 
-    /// What the zone's gateway is given, if there is a file for it that can be read.
+    /// What the zone's gateway is given, if there is a file for it that can be read and is this zone's.
     pub(super) fn given(&self) -> Option<ZoneGiven> {
+        self.given_to_any().filter(|given| given.of.zone.as_str() == self.zone)
+    }
+
+    fn given_to_any(&self) -> Option<ZoneGiven> {
         let file = self.files.iter().find(|file| file.name == GATEWAY_FILE)?;
         let mut lines = file.text.lines().filter_map(|text| line(text, Appliance::Gateway).ok());
         let value = lines.find(|line| line.key == "ONEAPP_ZONEMESH_INVITATION")?.value;
         ZoneGiven::parse(&value).ok()
+    }
+
+    /// Why the file for the gateway is of another zone than the folder.
+    fn foreign(&self) -> Option<String> {
+        let other = self.given_to_any().filter(|given| given.of.zone.as_str() != self.zone)?;
+        Some(format!("is zone {}'s", other.of.zone))
     }
 
     /// Why a file is of another zone, another role or another federation.
@@ -107,10 +122,7 @@ impl ZoneFolder {
         let value = |key: &str| lines.iter().find(|line| line.key == key).map(|line| &line.value);
         let given = self.given();
         let role = match appliance {
-            Appliance::Gateway => {
-                let other = given.filter(|given| given.of.zone.as_str() != self.zone)?;
-                return Some(format!("is zone {}'s", other.of.zone));
-            }
+            Appliance::Gateway => return None,
             Appliance::SuperLink => VmRole::SuperLink,
             Appliance::SuperNode => VmRole::SuperNode,
         };
@@ -209,7 +221,8 @@ fn line(text: &str, appliance: Appliance) -> Result<ContextLine, String> {
     if let Some(unfit) = appliance::unfit(key, value) {
         return Err(format!("{key}: {}", unfit.why));
     }
-    Ok(ContextLine { key: key.to_owned(), value: Zeroizing::new(value.to_owned()) })
+    let (key, value) = (key.to_owned(), Zeroizing::new(value.to_owned()));
+    Ok(ContextLine { key, value, file: String::new() })
 }
 
 /// What stands before a `=` may be anything, and long.

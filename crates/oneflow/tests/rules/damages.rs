@@ -135,6 +135,81 @@ pub(crate) fn damages_of_values() -> Vec<Damage> {
     ]
 }
 
+/// A value that its VM refuses, wherever it stands.
+pub(crate) fn damages_of_values_elsewhere() -> Vec<Damage> {
+    use TemplateRule as Rule;
+    let input =
+        |key: &str, text: &str| json!({"ONEAPP_ZONEMESH_INVITATION": "M|password|I", key: text});
+    let inputs = |key: &str, text: &str| json!({"ONEAPP_ZONEMESH_FEDERATION": "M|text|F", "ONEAPP_ZONEMESH_TOKEN": "M|password|T", key: text});
+    let of_gateway = "/roles/0/user_inputs";
+    let of_superlink = "/roles/1/user_inputs";
+    let of_supernode = "/roles/2/user_inputs";
+    let values = "/roles/2/user_inputs_values";
+    let context = "/roles/1/template_contents/CONTEXT";
+    let of_peer = "/roles/0/template_contents/CONTEXT/ONEAPP_WG_PEER_PUBLIC_KEY";
+    let nic = "/roles/0/template_contents/NIC/0/IP";
+    vec![
+        (values, json!({"ONEAPP_FL_LOG_LEVEL": "LOUD"}), Rule::InputValue, "none of DEBUG"),
+        (
+            values,
+            json!({"ONEAPP_FL_GRPC_KEEPALIVE_TIME": "30"}),
+            Rule::InputValue,
+            "all ends of all zones keep 60 s",
+        ),
+        (values, json!({"ONEAPP_FL_NODE_CONFIG": 5}), Rule::InputValue, "\"5\" is no key=value"),
+        (values, json!({"ONEAPP_FL_NODE_CONFIG": [5]}), Rule::InputValue, "a list"),
+        ("/user_inputs_values", json!({"ONEAPP_FL_LOG_LEVEL": "x"}), Rule::InputValue, "none of"),
+        (
+            of_superlink,
+            inputs("ONEAPP_FL_TLS_ENABLED", "O|boolean|t||NO"),
+            Rule::InputValue,
+            "the default \"NO\": Flower never runs without TLS",
+        ),
+        (
+            of_supernode,
+            inputs("ONEAPP_FL_NODE_CONFIG", "O|text|n||site=berlin"),
+            Rule::InputValue,
+            "the default \"site=berlin\"",
+        ),
+        (
+            of_gateway,
+            input("ONEAPP_ZONEMESH_ENDPOINT", "O|text|n||http://foo"),
+            Rule::InputValue,
+            "the default \"http://foo\"",
+        ),
+        (context, json!({"ONEAPP_FL_TLS_ENABLED": "NO"}), Rule::InputValue, "without TLS across"),
+        (context, json!({"ONEAPP_FL_GRPC_KEEPALIVE_TIME": 30}), Rule::InputValue, "keep 60 s"),
+        (of_peer, json!("abc"), Rule::InputValue, "a key is 44 characters of base64"),
+        (nic, json!("10.77.99.300"), Rule::Nic, "no IP address"),
+    ]
+}
+
+pub(crate) fn damages_of_missing_keys() -> Vec<Damage> {
+    use TemplateRule as Rule;
+    let [of_gateway, of_superlink, of_supernode] =
+        ["/roles/0/user_inputs", "/roles/1/user_inputs", "/roles/2/user_inputs"];
+    vec![
+        (
+            of_gateway,
+            json!({"ONEAPP_ZONEMESH_ENDPOINT": "O|text|E||"}),
+            Rule::MissingKey,
+            "no ONEAPP_ZONEMESH_INVITATION, nor ONEAPP_ZONEMESH_CONFIG",
+        ),
+        (
+            of_supernode,
+            json!({"ONEAPP_ZONEMESH_FEDERATION": "M|text|Name"}),
+            Rule::MissingKey,
+            "no ONEAPP_ZONEMESH_TOKEN, nor ONEAPP_FL_SUPERLINK_ADDRESS",
+        ),
+        (
+            of_superlink,
+            json!({"ONEAPP_ZONEMESH_FEDERATION": "M|text|Name"}),
+            Rule::MissingKey,
+            "add to its \"user_inputs\": \"ONEAPP_ZONEMESH_TOKEN\": \"M|password|",
+        ),
+    ]
+}
+
 pub(crate) fn damages_of_keys() -> Vec<Damage> {
     use TemplateRule as Rule;
     let reference = json!("${gateway.template.context.oneapp_zonemesh_invitation}");

@@ -2,6 +2,7 @@
 //! them all: a checker that refuses nothing proves nothing.
 
 mod damages;
+mod wireguard_peer;
 mod without_mesh;
 
 use std::collections::BTreeSet;
@@ -12,7 +13,8 @@ use zonemesh_oneflow::render::{PlaceholderValue, RenderValues, render};
 use zonemesh_oneflow::{SHIPPED, TemplateRule};
 
 use damages::{
-    TOKEN, damages_of_a_role, damages_of_keys, damages_of_the_service, damages_of_values,
+    TOKEN, damages_of_a_role, damages_of_keys, damages_of_missing_keys, damages_of_the_service,
+    damages_of_values, damages_of_values_elsewhere,
 };
 
 const IDS: [(&str, &str); 7] = [
@@ -78,7 +80,9 @@ fn each_rule_refuses_a_damaged_copy() {
     let whole = [TemplateRule::Json, TemplateRule::DuplicateKey, TemplateRule::Document];
     let mut tried = BTreeSet::from(whole);
     let of_services = [damages_of_the_service(), damages_of_a_role()].concat();
-    let all = [of_services, damages_of_values(), damages_of_keys()].concat();
+    let of_values = [damages_of_values(), damages_of_values_elsewhere()].concat();
+    let of_values = [of_values, damages_of_missing_keys()].concat();
+    let all = [of_services, of_values, damages_of_keys()].concat();
     for (place, value, rule, words) in all {
         let mut template = rendered("single-site");
         put(&mut template, place, value.clone());

@@ -149,7 +149,7 @@ async fn a_peer_whose_preshared_key_is_not_there_is_refused_with_its_place() {
     let reply = one.reload().await;
     assert_eq!(reply.mistakes[0].key, "peer[0].preshared_key_file");
     assert!(reply.mistakes[0].found.contains("No such file"), "{:?}", reply.mistakes);
-    let psk = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n";
+    let psk = "AQIDBAUGBwgJCgsMDQ4PEBESExQVFhcYGRobHB0eHyA=\n";
     std::fs::write(one.path("psk"), psk).unwrap();
     assert_eq!(keys(&one.reload().await), ["peer[z2].preshared_key_file changed"]);
     one.stop().await;

@@ -224,7 +224,7 @@ mod tests {
             (of_gateway::CONFIG, "hunter2", "neither the text of a configuration"),
             (of_gateway::LISTEN, "10.10.10.1:0", "no IP and no IP:PORT"),
             (flower::SUPERLINK_ADDRESS, "10.10.10.5", "no ADDRESS:PORT or NAME:PORT"),
-            (flower::SSL_CA_CERTFILE, PRIVATE_KEY, "a PEM text with a CERTIFICATE"),
+            (flower::SSL_CA_CERTFILE, PRIVATE_KEY, "it holds a private key"),
             (flower::LOG_LEVEL, "LOUD", "it is none of DEBUG"),
             (flower::GRPC_KEEPALIVE_TIME, "30", "all ends of all zones keep 60 s"),
         ] {

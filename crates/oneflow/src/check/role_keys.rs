@@ -126,7 +126,10 @@ impl<'n> RoleKeys<'n> {
             problems.push(KeyProblem {
                 key: key.name,
                 problem: format!("no {}{nor}: a {} does not start without", key.name, image.role()),
-                fix: format!("add to its \"user_inputs\": {}", input_line(&key)),
+                fix: format!(
+                    "add to its \"user_inputs\": {} (what only its VM template has is not seen here)",
+                    input_line(&key)
+                ),
             });
         }
         problems

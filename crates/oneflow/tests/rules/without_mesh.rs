@@ -55,7 +55,7 @@ fn an_address_and_a_ca_that_no_supernode_would_take_are_mistakes() {
     for (place, value, words) in [
         (ADDRESS, "10.10.10.5", "no ADDRESS:PORT or NAME:PORT"),
         (ADDRESS, "0.0.0.0:9092", "nobody can be dialled there"),
-        (CA, PRIVATE_KEY, "no base64 of a PEM text with a CERTIFICATE"),
+        (CA, PRIVATE_KEY, "\"[a private key]\" holds a secret"),
         (CA, "hunter2", "no base64 of a PEM text"),
     ] {
         let mut template = with_address();

@@ -64,7 +64,7 @@ impl<'a> Reserved<'a> {
     pub(crate) fn write(mut self, line: &str) -> Result<(), CommandFailure> {
         let text = Zeroizing::new(format!("{line}\n"));
         let written = self.file.write_all(text.as_bytes()).and_then(|()| self.file.sync_all());
-        written.or_exit(Exit::Configuration, || format!("cannot write {}", self.path.display()))?;
+        written.or_exit(Exit::Negative, || format!("cannot write {}", self.path.display()))?;
         self.written = true;
         Ok(())
     }

@@ -25,6 +25,26 @@ fn read(folder: &str, file: &str) -> String {
 }
 
 #[test]
+fn a_folder_without_room_for_all_of_it_is_not_there_at_all() {
+    let folder = tempfile::tempdir().unwrap();
+    let mesh = path(folder.path(), "mesh");
+    let mut command = std::process::Command::new("sh");
+    // As on a full disk: every file ends at 1024 bytes, or at 512, and a bundle of ten zones is longer.
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" mesh init --out \"$@\"";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_zonemesh"), &mesh]);
+    command.args(["--founder", "berlin=10.10.10.0/24@203.0.113.1:51820"]);
+    for zone in 11..20 {
+        command.args(["--zone", &format!("z{zone}=10.10.{zone}.0/24")]);
+    }
+    let made = command.output().unwrap();
+    assert_eq!(made.status.code(), Some(1), "{}", stderr(&made));
+    assert!(stderr(&made).contains("cannot write"), "{}", stderr(&made));
+    assert!(!Path::new(&mesh).exists());
+    assert!(!folder.path().join("mesh-owner.key").exists(), "a key of no mesh");
+    assert_eq!(init(&mesh, &[]).status.code(), Some(0));
+}
+
+#[test]
 fn a_mesh_is_founded_without_a_gateway_and_each_zone_has_its_own_secret() {
     let folder = tempfile::tempdir().unwrap();
     let mesh = path(folder.path(), "mesh");

@@ -165,6 +165,7 @@ fn join_endpoint(endpoint: &Endpoint) -> String {
     }
 }
 
+/// The folder is whole, or is not there: half a mesh is none.
 fn write_all(
     folder: &Path,
     zones: &[ConfiguredZone<'_>],
@@ -172,6 +173,20 @@ fn write_all(
     federations: &[FederationArgument],
 ) -> Result<(), CommandFailure> {
     make_folder(folder)?;
+    let written = fill(folder, zones, founded, federations);
+    if written.is_err() {
+        // What has failed is told; a folder that stays is told the next time.
+        let _ = std::fs::remove_dir_all(folder);
+    }
+    written
+}
+
+fn fill(
+    folder: &Path,
+    zones: &[ConfiguredZone<'_>],
+    founded: &FoundedMesh,
+    federations: &[FederationArgument],
+) -> Result<(), CommandFailure> {
     let founding = founded.bundle.to_text();
     let invitations = founded.invitations.iter().map(|invitation| invitation.to_text());
     let secrets = std::iter::once(founding).chain(invitations);

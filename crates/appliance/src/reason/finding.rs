@@ -2,6 +2,8 @@
 //!
 //! It promises that a reason says the same as its finding, but where no gateway is. It refuses to know who shows it.
 
+use std::net::SocketAddr;
+
 use zonemesh_core::finding::{Evidence, Finding, Subject};
 use zonemesh_pki::ProbeFailure;
 
@@ -111,15 +113,9 @@ fn better_fix(reason: &Reason) -> Option<String> {
             "give {vm:token} of this zone, or have its own gateway in this service; a VM that is no gateway must not publish `ZONEMESH_GATEWAY`"
                 .to_owned(),
         ),
-        Reason::SuperLinkUnreachable { endpoint, problem } if has_no_route(problem) => {
-            Some(format!(
-                "no route of this VM leads there: its companion sets one while it runs; `ip route get {}`",
-                endpoint.ip()
-            ))
+        Reason::SuperLinkUnreachable { endpoint, problem } => {
+            Some(not_reached(*endpoint, problem))
         }
-        Reason::SuperLinkUnreachable { endpoint, .. } => Some(format!(
-            "in the SuperLink's VM: is flower-superlink listening on {endpoint}? between: `zonemesh peers`, firewalls"
-        )),
         Reason::RegistrationRefused { next, .. } => next.clone(),
         Reason::FlowerEnded { log, .. } => {
             Some(format!("the last lines of {} in this VM say why", log.display()))
@@ -155,9 +151,18 @@ fn better_fix(reason: &Reason) -> Option<String> {
     }
 }
 
-/// ENETUNREACH: the kernel has sent nothing.
-fn has_no_route(problem: &str) -> bool {
-    problem.contains(&std::io::Error::from_raw_os_error(nix::libc::ENETUNREACH).to_string())
+/// What helps where nobody accepts TCP.
+fn not_reached(superlink: SocketAddr, problem: &str) -> String {
+    let no_route = std::io::Error::from_raw_os_error(nix::libc::ENETUNREACH).to_string();
+    match problem.contains(&no_route) {
+        true => format!(
+            "no route of this VM leads there: its companion sets one while it runs; `ip route get {}`",
+            superlink.ip()
+        ),
+        false => format!(
+            "in the SuperLink's VM: is flower-superlink listening on {superlink}? between: `zonemesh peers`, firewalls"
+        ),
+    }
 }
 
 /// A gateway says no word to whoever calls from outside its zone: TLS ends before it begins.

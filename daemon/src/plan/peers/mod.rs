@@ -160,17 +160,9 @@ impl MeshPlan {
         sources.choose_neighbours(&mut peers);
         let (plain, refused) = sources.plain_peers(&peers);
         peers.extend(plain);
-        let is_foreign = |net: &IpNet| {
-            !config.zone.prefixes.iter().any(|own| prefix::overlaps(own, net))
-                && !config.tunnel.addresses.iter().any(|own| net.contains(own))
-        };
         for peer in &mut peers {
-            peer.prefixes.retain(is_foreign);
+            peer.prefixes.retain(|net| sources.is_foreign(net));
         }
-        let all = registry.all_members().filter(|member| member.zone != *registry.zone());
-        let owned: BTreeSet<IpNet> = all.flat_map(nets).map(|net| net.trunc()).collect();
-        // A bar of before that is narrower than what a zone has now would take that part from it.
-        let is_apart = |net: &IpNet| !prefix::is_part_of_another(&owned, net);
         let outer = sources.outer.with(&peers);
         let mut covered = outer.take_own(&mut peers);
         covered.extend(outer.covered_by(&peers));
@@ -179,27 +171,7 @@ impl MeshPlan {
         let granted: Vec<_> = granted.chain(&config.tunnel.addresses).copied().collect();
         covered.extend(outer.own_left_out(registry.zone(), &granted));
         covered.extend(outer.kept_here(&peers));
-        // A zone that was put out gets nothing, and nobody on the way to it either.
-        let ever = registry.membership().into_iter().flat_map(Membership::ever_claimed);
-        let ever = ever.filter(|(zone, _)| *zone != registry.zone()).map(|(_, net)| net);
-        // Nor does one whose section cannot be used.
-        let left_out = config.left_out.iter().filter(|peer| peer.is_zone());
-        let left_out = left_out.flat_map(|peer| peer.networks.iter().copied());
-        let mut backstops: BTreeSet<IpNet> = owned
-            .iter()
-            .copied()
-            .chain(ever.chain(left_out).filter(is_apart))
-            .filter(is_foreign)
-            .collect();
-        if sources.keeps_bars() {
-            let known: Vec<_> = backstops.iter().copied().collect();
-            let is_more = |net: &IpNet| !known.iter().any(|other| other.contains(net));
-            backstops.extend(sources.kept.iter().copied().filter(is_foreign).filter(is_more));
-        }
-        let written = written_of_plain_peers(config).filter(is_apart);
-        let mut written: BTreeSet<_> = written.filter(is_foreign).collect();
-        written.retain(|net| !backstops.contains(net));
-        backstops.extend(&written);
+        let (backstops, written) = sources.bars();
         let is_barred = |ip: &IpAddr| backstops.iter().any(|net| net.contains(ip));
         let endpoints: BTreeSet<_> = outer.others.into_keys().collect();
         let aside: BTreeSet<_> = endpoints.iter().copied().filter(is_barred).collect();
@@ -279,6 +251,41 @@ impl PlanSources<'_> {
     /// by hand the file says who belongs to it, and who does no more.
     fn keeps_bars(&self) -> bool {
         self.registry.membership().is_some() || self.config.peers.is_empty()
+    }
+
+    /// True of what is not this zone's.
+    fn is_foreign(&self, net: &IpNet) -> bool {
+        !self.config.zone.prefixes.iter().any(|own| prefix::overlaps(own, net))
+            && !self.config.tunnel.addresses.iter().any(|own| net.contains(own))
+    }
+
+    /// What must never leave in the clear, and what of it is barred because the file says so alone.
+    fn bars(&self) -> (BTreeSet<IpNet>, BTreeSet<IpNet>) {
+        let (registry, config) = (self.registry, self.config);
+        let others = registry.all_members().filter(|member| member.zone != *registry.zone());
+        let owned: BTreeSet<IpNet> = others.flat_map(nets).map(|net| net.trunc()).collect();
+        // A bar of before that is narrower than what a zone has now would take that part from it.
+        let is_apart = |net: &IpNet| !prefix::is_part_of_another(&owned, net);
+        let is_foreign = |net: &IpNet| self.is_foreign(net);
+        // A zone that was put out gets nothing, and nobody on the way to it either.
+        let ever = registry.membership().into_iter().flat_map(Membership::ever_claimed);
+        let ever = ever.filter(|(zone, _)| *zone != registry.zone()).map(|(_, net)| net);
+        // Nor does one whose section cannot be used.
+        let left_out = config.left_out.iter().filter(|peer| peer.is_zone());
+        let left_out = left_out.flat_map(|peer| peer.networks.iter().copied());
+        let before = ever.chain(left_out).filter(is_apart);
+        let mut backstops: BTreeSet<IpNet> =
+            owned.iter().copied().chain(before).filter(is_foreign).collect();
+        if self.keeps_bars() {
+            let known: Vec<_> = backstops.iter().copied().collect();
+            let is_more = |net: &IpNet| !known.iter().any(|other| other.contains(net));
+            backstops.extend(self.kept.iter().copied().filter(is_foreign).filter(is_more));
+        }
+        let written = written_of_plain_peers(config).filter(is_apart).filter(is_foreign);
+        let mut written: BTreeSet<_> = written.collect();
+        written.retain(|net| !backstops.contains(net));
+        backstops.extend(&written);
+        (backstops, written)
     }
 
     /// One peer for each gateway of a member whose key is known and is its own.

@@ -23,7 +23,10 @@ fn part(life: &mut Life, number: usize) -> Result<String> {
         let args = vm.run("ps -u flower -o args= | grep -o 'partition-id=[0-9]*' | sort -u");
         Ok(match args {
             Ok(args) if args.lines().count() == 1 => Look::Done(args.trim().to_owned()),
-            other => Look::Not(format!("{other:?}")),
+            other => {
+                vm.has_begun_its_stages()?;
+                Look::Not(format!("{other:?}"))
+            }
         })
     })?;
     Ok(part)

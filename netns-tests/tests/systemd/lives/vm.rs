@@ -122,7 +122,7 @@ impl OpenNebulaVm {
     }
 
     /// No trouble of the container's has kept a stage away, which no wait mends.
-    fn has_begun_its_stages(&self) -> Result<()> {
+    pub(super) fn has_begun_its_stages(&self) -> Result<()> {
         let lost = self.run(LOST_TO_ITS_CGROUP).unwrap_or_default();
         ensure!(
             matches!(lost.trim(), "" | "0"),

@@ -14,6 +14,7 @@ use zonemesh_lab::wait::{Look, until};
 use zonemesh_standin::TestOneGate;
 
 use super::context::ContextDisk;
+use crate::say;
 
 /// How long the stages may take, once what they wait for is there.
 const STAGES: Duration = Duration::from_secs(60);
@@ -128,7 +129,7 @@ impl OpenNebulaVm {
         if !self.run(LOST_TO_ITS_CGROUP).is_ok_and(|lost| lost.starts_with("219")) {
             return Ok(());
         }
-        eprintln!("{}: its container lost a stage to 219/CGROUP: begun again", self.name);
+        say(format_args!("{}: its container lost a stage to 219/CGROUP: begun again", self.name))?;
         self.run("systemctl reset-failed 'one-context*'; systemctl start --no-block one-context-local one-context-online one-context")?;
         Ok(())
     }
